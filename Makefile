@@ -1,0 +1,38 @@
+# make demo   set up, then train the digits recipe into runs/digits
+# make test   set up, then run the tests
+# make lint   check style and formatting
+# make wheel  build dist/*.whl
+#
+# PYTHON is the interpreter (3.11 or newer) that makes the environment VENV.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint wheel
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m keras_graft.launch --workdir=runs/digits
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+wheel: $(VENV)/.installed-dev
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+
+# The stamps say what is installed, so that a second call starts at once.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.installed

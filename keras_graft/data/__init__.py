@@ -1,0 +1,42 @@
+"""Images in, batches out.
+
+| module | what it holds |
+| --- | --- |
+| `names` | the names of datasets, augmentations and kinds of batches |
+| `digits`, `cifar10`, `cifar100` | one dataset each: `read(data_dir)` |
+| `tfds_source` | how a TFDS dataset is found, prepared and read |
+| `splits` | `load`: the training, validation and test images of a run |
+| `order` | the order of an epoch, a function of seed and epoch |
+| `augment` | augmentation of a batch, a function of images and seed |
+| `pipeline` | the batches of a run as `tf.data` |
+
+A dataset is added as one module with a function `read`, and its name in
+`names`. The public names below are resolved on first use: TensorFlow is
+imported only by those that need it.
+"""
+
+import importlib
+
+_HOMES = {
+    "DataUnavailableError": "tfds_source",
+    "Split": "splits",
+    "Splits": "splits",
+    "evaluation_batches": "pipeline",
+    "load": "splits",
+    "permutation": "order",
+    "steps_per_epoch": "order",
+    "training_batches": "pipeline",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,173 @@
+"""Augmentation of a batch: pure functions of images, labels and a seed pair.
+
+A seed pair is an int64 tensor of shape [2], as `order.seed_pair` makes it.
+"""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from keras_graft.data import order
+
+
+class _SeedSequence(keras.random.SeedGenerator):
+    """Seeds for a Keras layer, all computed from one seed pair.
+
+    Keras' own generator counts its draws in a variable, so that what a batch
+    gets would depend on how many batches came before. This one counts while
+    the graph is built: the k-th draw in it always gets the k-th seed.
+    """
+
+    def __init__(self, seed):
+        # Not super().__init__(): it would create the variable.
+        self._seed = seed
+        self._draws = 0
+
+    def next(self, ordered=True):
+        del ordered  # unused
+        self._draws += 1
+        return order.fold_in(self._seed, self._draws)
+
+
+def pad_crop_flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Pads with black, crops at random, mirrors every second image.
+
+    The recipe of the CIFAR ResNets (arXiv 1512.03385, 4.2): 4 pixels at each
+    side of 32. Each image has an offset and a mirroring of its own.
+
+    Args:
+        images: Any dtype, shape [batch, height, width, channels], the sizes
+            known. The padding is an eighth of height and width, rounded down.
+        seed: Seed pair.
+
+    Returns:
+        Images of the same shape and dtype.
+    """
+    tops, lefts, flips = draw_crop_flip(tf.shape(images)[0], images.shape, seed)
+    return crop_flip(images, tops, lefts, flips)
+
+
+def draw_crop_flip(
+    batch_size: int | tf.Tensor, image_shape: tf.TensorShape, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Draws what `crop_flip` is to do with each image.
+
+    Args:
+        batch_size: Number of images.
+        image_shape: Shape that ends in [height, width, channels].
+        seed: Seed pair.
+
+    Returns:
+        Top and left edge of the crop in the padded image (int32, uniform in
+        0 ... twice the padding) and whether to mirror (bool, one half), each
+        of shape [batch].
+    """
+
+    def below(bound, index):
+        return tf.random.stateless_uniform(
+            [batch_size],
+            order.fold_in(seed, index),
+            maxval=bound,
+            dtype=tf.int32,
+        )
+
+    _, height, width, _ = image_shape
+    return (
+        below(2 * (height // 8) + 1, 0),
+        below(2 * (width // 8) + 1, 1),
+        below(2, 2) == 1,
+    )
+
+
+def crop_flip(
+    images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor
+) -> tf.Tensor:
+    """Crops padded images to their former size and mirrors some.
+
+    Args:
+        images: Shape [batch, height, width, channels]; see `pad_crop_flip`.
+        tops: Top edges of the crops in the padded images, int32, [batch].
+        lefts: Left edges, int32, [batch].
+        flips: Whether the crop is mirrored left to right, bool, [batch].
+
+    Returns:
+        Images of the same shape and dtype.
+    """
+    _, height, width, _ = images.shape
+    pad_y, pad_x = height // 8, width // 8
+    padded = tf.pad(images, [[0, 0], [pad_y, pad_y], [pad_x, pad_x], [0, 0]])
+    rows = tops[:, tf.newaxis] + tf.range(height)
+    columns = tf.where(
+        flips[:, tf.newaxis], tf.range(width - 1, -1, -1), tf.range(width)
+    )
+    columns += lefts[:, tf.newaxis]
+    cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(cropped, columns, axis=2, batch_dims=1)
+
+
+def mixup(
+    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Blends every image, and its label, with another of the batch.
+
+    `keras.layers.MixUp` with alpha 1 (arXiv 1710.09412, 3.2, for CIFAR): the
+    weights are uniform in [0, 1], each image has its own.
+
+    Args:
+        images: float32, shape [batch, height, width, channels].
+        labels: float32 class probabilities, shape [batch, classes].
+        seed: Seed pair.
+
+    Returns:
+        Images and labels of the same shapes.
+    """
+    layer = _keras_layer("MixUp", alpha=1.0)
+    transformation = layer.get_random_transformation(
+        images, seed=_SeedSequence(seed)
+    )
+    return (
+        layer.transform_images(images, transformation),
+        layer.transform_labels(labels, transformation),
+    )
+
+
+def cutmix(
+    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pastes into every image a box of another image of the batch.
+
+    `keras.layers.CutMix` with alpha 1 (arXiv 1905.04899, 3.1): the area of
+    the box, as a share of the image, is uniform in [0, 1], each image has a
+    box of its own.
+
+    Args:
+        images: float32, shape [batch, height, width, channels].
+        labels: float32 class probabilities, shape [batch, classes].
+        seed: Seed pair.
+
+    Returns:
+        Images of the same shape; labels of the same shape, in which the
+        weight of each image is the share of its pixels.
+    """
+    layer = _keras_layer("CutMix", factor=(1.0, 1.0))
+    transformation = layer.get_random_transformation(
+        images, seed=_SeedSequence(seed)
+    )
+    # The layer weighs with the sides of the box before it is rounded to whole
+    # pixels: up to 0.06 beside the share that is seen in a 32x32 image.
+    pasted = tf.cast(transformation["batch_masks"], tf.float32)
+    transformation["mix_weight"] = 1.0 - tf.reduce_mean(pasted, axis=(1, 2, 3))
+    return (
+        layer.transform_images(images, transformation),
+        layer.transform_labels(labels, transformation),
+    )
+
+
+@functools.cache
+def _keras_layer(name: str, **arguments):
+    # The layer makes a variable, which is never used: not in the graph of a
+    # dataset, where TensorFlow refuses new variables.
+    with tf.init_scope():
+        # float32 whatever the run's precision: these are pixels.
+        return getattr(keras.layers, name)(dtype="float32", **arguments)

@@ -1,0 +1,188 @@
+"""The batches of a run, as `tf.data`.
+
+The images stay in memory; the graph picks a batch of them, augments it as a
+whole and hands it on. What a batch holds is a function of the seed, the epoch
+and the step alone.
+"""
+
+import tensorflow as tf
+
+from keras_graft.data import augment as augmentation
+from keras_graft.data import order
+from keras_graft.data.names import AUGMENTS
+from keras_graft.data.names import BATCHES
+from keras_graft.data.randaugment import randaugment
+from keras_graft.data.splits import Split
+
+# Their labels are mixtures, so that each network has labels of its own.
+_MIXING = {"cutmix": augmentation.cutmix, "mixup": augmentation.mixup}
+
+
+def training_batches(
+    split: Split,
+    *,
+    batch_size: int,
+    seed: int,
+    augment: str = "none",
+    num_networks: int = 1,
+    batches: str = "shared",
+    num_classes: int | None = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+) -> tf.data.Dataset:
+    """Batches to train on, epoch after epoch without end.
+
+    `randaugment`, `cutmix` and `mixup` come on top of `standard`.
+
+    Args:
+        split: Images to train on.
+        batch_size: Images in a batch; what is left of an epoch is dropped.
+        seed: Seed of the run, for order and augmentation.
+        augment: One of `names.AUGMENTS`.
+        num_networks: N. Each network augments the batch in its own way.
+        batches: `"shared"`: all networks see the same images in a step;
+            `"own"`: each network has an order of its own.
+        num_classes: Number of classes; `cutmix` and `mixup` need it.
+        initial_epoch: Epoch to begin with, counted from 0.
+        steps_per_epoch: Batches of an epoch; None: all.
+
+    Returns:
+        Dataset of `(x, y)`; give `fit` its `steps_per_epoch`. x is one tensor
+        of shape [batch, height, width, channels], or where the networks see
+        different images a dict of such tensors with the keys `network_0` ...
+        It is uint8 without augmentation and with `standard`, else float32;
+        pixels are 0 to 255. y is an int32 tensor of shape [batch], or a dict
+        like x where the networks' labels differ; with `cutmix` and `mixup`
+        float32 class probabilities of shape [batch, classes].
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+    _check_member("augment", augment, AUGMENTS)
+    _check_member("batches", batches, BATCHES)
+    if augment in _MIXING and num_classes is None:
+        raise ValueError(
+            f"augment={augment!r} mixes labels: give num_classes, so that "
+            "they can be written as probabilities. Received: num_classes=None"
+        )
+    if num_networks < 1 or initial_epoch < 0:
+        raise ValueError(
+            "num_networks must be 1 or more, initial_epoch 0 or more. "
+            f"Received: num_networks={num_networks}, "
+            f"initial_epoch={initial_epoch}"
+        )
+    steps = order.steps_per_epoch(len(split), batch_size, steps_per_epoch)
+    num_orders = num_networks if batches == "own" else 1
+    images, labels = _in_memory(split)
+
+    def steps_of(epoch):
+        orders = [
+            order.permutation(len(split), seed, epoch, stream)
+            for stream in range(num_orders)
+        ]
+        rows = tf.reshape(
+            tf.stack(orders)[:, : steps * batch_size],
+            [num_orders, steps, batch_size],
+        )
+        rows = tf.transpose(rows, [1, 0, 2])
+        epochs = tf.fill([steps], epoch)
+        return tf.data.Dataset.from_tensor_slices(
+            (epochs, tf.range(steps, dtype=tf.int64), rows)
+        )
+
+    def batch_of(epoch, step, rows):
+        picked = [
+            (tf.gather(images, rows[k]), tf.gather(labels, rows[k]))
+            for k in range(num_orders)
+        ]
+        views = [
+            _view(
+                *picked[k % num_orders],
+                augment,
+                order.seed_pair(seed, order.AUGMENT, epoch, step, k),
+                num_classes,
+            )
+            for k in range(num_networks)
+        ]
+        return _element(views, augment, batches)
+
+    return (
+        tf.data.Dataset.counter(initial_epoch)
+        .flat_map(steps_of)
+        .map(batch_of, tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
+    """All images of a split once, in order.
+
+    Args:
+        split: Images to evaluate on.
+        batch_size: Images in a batch; the last batch may be smaller.
+
+    Returns:
+        Dataset of (images, labels): uint8 of shape [batch, height, width,
+        channels] and int32 of shape [batch].
+    """
+    images, labels = _in_memory(split)
+
+    def batch_from(start):
+        rows = slice(start, start + batch_size)
+        return images[rows], labels[rows]
+
+    # Batch by batch: slicing out single images to batch them is ten times
+    # slower.
+    return (
+        tf.data.Dataset.range(0, len(split), batch_size)
+        .map(batch_from, tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _check_member(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(
+            f"{what} must be one of {', '.join(known)}. Received: "
+            f"{what}={value!r}"
+        )
+
+
+def _in_memory(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+    # Else they would go to the GPU's memory and come back for every batch.
+    with tf.device("CPU:0"):
+        return tf.constant(split.images), tf.constant(split.labels)
+
+
+def _view(
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    augment: str,
+    seed: tf.Tensor,
+    num_classes: int | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """One network's images and labels of a batch."""
+    if augment == "none":
+        return images, labels
+    images = augmentation.pad_crop_flip(images, order.fold_in(seed, 0))
+    if augment == "standard":
+        return images, labels
+    images = tf.cast(images, tf.float32)
+    seed = order.fold_in(seed, 1)
+    if augment == "randaugment":
+        return randaugment(images, seed), labels
+    labels = tf.one_hot(labels, num_classes)
+    return _MIXING[augment](images, labels, seed)
+
+
+def _element(
+    views: list[tuple[tf.Tensor, tf.Tensor]], augment: str, batches: str
+) -> tuple:
+    """What the dataset yields for a step; see `training_batches`."""
+    x, y = views[0]
+    if len(views) == 1 or (augment == "none" and batches == "shared"):
+        return x, y
+    x = {f"network_{k}": images for k, (images, _) in enumerate(views)}
+    if batches == "own" or augment in _MIXING:
+        y = {f"network_{k}": labels for k, (_, labels) in enumerate(views)}
+    return x, y

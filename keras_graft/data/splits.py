@@ -1,0 +1,211 @@
+"""The images of a run: training, validation and test split of a dataset."""
+
+import dataclasses
+import difflib
+import importlib
+
+import numpy as np
+
+from keras_graft.data.names import DATASETS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Images with their labels.
+
+    Args:
+        images: uint8, shape [n, height, width, channels], pixels 0 to 255.
+        labels: int32, shape [n], class numbers from 0.
+
+    Raises:
+        ValueError: If shapes or dtypes are others, or lengths differ.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise ValueError(
+                "Images must be uint8 of shape [n, height, width, channels]. "
+                f"Received: {self.images.dtype} of shape {self.images.shape}"
+            )
+        if self.labels.dtype != np.int32:
+            raise ValueError(
+                f"Labels must be int32. Received: {self.labels.dtype}"
+            )
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                "There must be one label to an image. Received: "
+                f"{len(self.images)} images, labels of shape "
+                f"{self.labels.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Split":
+        """The split of the images at `indices` (int, shape [m])."""
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Splits:
+    """What a run trains, chooses and is measured on.
+
+    Args:
+        name: Name of the dataset.
+        train: Split to train on.
+        validation: Split to choose by, cut from the training images; None
+            where the run has none.
+        test: The dataset's own test split, whole.
+        num_classes: Number of classes.
+        pixel_mean: Mean by channel, in pixel units (0 to 255).
+        pixel_std: Standard deviation by channel, in pixel units.
+
+    Raises:
+        ValueError: If a split is empty or holds a label outside the classes.
+    """
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split
+    num_classes: int
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+
+    def __post_init__(self):
+        for kind in ("train", "validation", "test"):
+            split = getattr(self, kind)
+            if split is not None:
+                _check_labels(f"{kind} split of {self.name}", split, self)
+
+
+def _check_labels(what: str, split: Split, splits: Splits) -> None:
+    if not len(split):
+        raise ValueError(f"The {what} is empty: it needs an image at least.")
+    low, high = split.labels.min(), split.labels.max()
+    if low < 0 or high >= splits.num_classes:
+        raise ValueError(
+            f"The {what} must hold labels from 0 to "
+            f"{splits.num_classes - 1}. Received: labels from {low} to {high}"
+        )
+
+
+def stratified_draw(
+    labels: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws `count` examples, from each class its share.
+
+    Args:
+        labels: int, shape [n].
+        count: How many to draw, 0 to n.
+        rng: Where the choice comes from.
+
+    Returns:
+        Sorted positions, int, shape [count]. A class that makes up the share
+        s of all labels has floor(s * count) of them, or one more.
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    shares = count * sizes / len(labels)
+    counts = np.floor(shares).astype(int)
+    # Equal claims to a last place go to random classes: by class number, the
+    # low ones would always be the larger.
+    tie_break = rng.random(len(classes))
+    claims = np.lexsort((tie_break, counts - shares))
+    counts[claims[: count - counts.sum()]] += 1
+    drawn = [
+        rng.permutation(np.flatnonzero(labels == label))[:number]
+        for label, number in zip(classes, counts)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def load(
+    name: str,
+    data_dir: str | None = None,
+    train_examples: int | None = None,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+) -> Splits:
+    """Loads a dataset into memory and cuts a validation split.
+
+    The validation split is cut from the training images, stratified by
+    class; the test split is left as it is.
+
+    Args:
+        name: One of `names.DATASETS`.
+        data_dir: Folder of the prepared TFDS datasets. None: TFDS' own, which
+            is the environment variable TFDS_DATA_DIR or
+            ~/tensorflow_datasets. `digits` reads nothing from it.
+        train_examples: How many training images to keep, stratified by class
+            and drawn before the validation cut. None: all.
+        validation_fraction: Share of the kept training images that becomes
+            the validation split, 0 <= fraction < 1. 0: no validation split.
+        seed: Seed of both draws, 0 or more.
+
+    Returns:
+        The splits, their images uint8.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        DataUnavailableError: If the data is not there and cannot be had.
+    """
+    if name not in DATASETS:
+        close = difflib.get_close_matches(name, DATASETS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"Unknown dataset {name!r}.{hint} Known: {', '.join(DATASETS)}"
+        )
+    # Written so that NaN, which compares false, is refused too.
+    if not 0 <= validation_fraction < 1:
+        raise ValueError(
+            "validation_fraction must be in [0, 1). Received: "
+            f"validation_fraction={validation_fraction}"
+        )
+    dataset = importlib.import_module(f"keras_graft.data.{name}")
+    train, test = dataset.read(data_dir)
+    if train_examples is not None:
+        train = _keep(train, train_examples, dataset.NUM_CLASSES, name, seed)
+    train, validation = _cut(train, validation_fraction, seed)
+    return Splits(
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        num_classes=dataset.NUM_CLASSES,
+        pixel_mean=dataset.PIXEL_MEAN,
+        pixel_std=dataset.PIXEL_STD,
+    )
+
+
+def _keep(
+    train: Split, count: int, num_classes: int, name: str, seed: int
+) -> Split:
+    if not num_classes <= count <= len(train):
+        raise ValueError(
+            f"train_examples must be from {num_classes}, one to a class, to "
+            f"{len(train)}, the training images of {name}. Received: "
+            f"train_examples={count}"
+        )
+    rng = np.random.default_rng([seed, 0])
+    return train.take(stratified_draw(train.labels, count, rng))
+
+
+def _cut(
+    train: Split, fraction: float, seed: int
+) -> tuple[Split, Split | None]:
+    if fraction == 0:
+        return train, None
+    count = round(fraction * len(train))
+    if not 0 < count < len(train):
+        raise ValueError(
+            f"validation_fraction={fraction} of {len(train)} training images "
+            f"is {count} images, which leaves a split empty. Choose another "
+            "fraction, or 0 for no validation split."
+        )
+    rng = np.random.default_rng([seed, 1])
+    chosen = stratified_draw(train.labels, count, rng)
+    rest = np.setdiff1d(np.arange(len(train)), chosen)
+    return train.take(rest), train.take(chosen)

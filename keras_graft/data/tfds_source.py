@@ -1,0 +1,186 @@
+"""Datasets of TensorFlow Datasets (TFDS), read into memory.
+
+A prepared directory is used first, then an archive that was placed by hand;
+only then, and only where the network answers, is anything downloaded: TFDS
+alone would try for minutes in silence before it gave up.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import threading
+
+import numpy as np
+
+from keras_graft.data.splits import Split
+
+_PROBE_SECONDS = 4.0
+
+
+class DataUnavailableError(Exception):
+    """The data is not there and cannot be had; the message says what to do."""
+
+
+def read(name: str, data_dir: str | None) -> tuple[Split, Split]:
+    """Reads the images of a TFDS dataset with `id`, `image` and `label`.
+
+    Args:
+        name: TFDS' name of the dataset, which comes as one archive.
+        data_dir: Folder of the prepared datasets; None for TFDS' own, which
+            is the environment variable TFDS_DATA_DIR or
+            ~/tensorflow_datasets.
+
+    Returns:
+        The training and the test split, each in the order of the ids: the
+        same however many files the dataset was prepared in.
+
+    Raises:
+        DataUnavailableError: If the dataset is absent and cannot be prepared,
+            or if what was found is damaged.
+    """
+    import tensorflow_datasets as tfds
+
+    root = _root(data_dir)
+    dataset = tfds.builder_cls(name)
+    prepared = root / name / str(dataset.VERSION)
+    if not prepared.exists():
+        _prepare(dataset, root, prepared)
+    _check_files(prepared)
+    builder = dataset(data_dir=root)
+    return (
+        _read_split(builder, "train", prepared),
+        _read_split(builder, "test", prepared),
+    )
+
+
+def _root(data_dir: str | None) -> pathlib.Path:
+    # The same rule as TFDS', which would answer only after a builder is made;
+    # and a builder on a damaged directory fails without naming it.
+    if data_dir is None:
+        data_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return pathlib.Path(data_dir).expanduser().absolute()
+
+
+def _prepare(
+    dataset: type, root: pathlib.Path, prepared: pathlib.Path
+) -> None:
+    """Makes the prepared directory from the archive."""
+    import tensorflow_datasets as tfds
+
+    ((url, expected),) = dataset.url_infos.items()
+    manual_dir = root / "downloads" / "manual"
+    archive = manual_dir / expected.filename
+    remedies = (
+        "Do one of these:\n"
+        f"  1. copy a prepared {dataset.name} from another machine to "
+        f"{prepared}, or name the folder it is in as data_dir;\n"
+        f"  2. place the archive by hand at {archive} ({int(expected.size)} "
+        f"bytes, sha256 {expected.checksum});\n"
+        f"  3. go online and start again: {url} is then downloaded."
+    )
+    if archive.exists():
+        _check_archive(archive, int(expected.size), expected.checksum)
+    elif not network_reaches(url):
+        raise DataUnavailableError(
+            f"{dataset.name} is not prepared in {root}, and {url} does not "
+            f"answer. {remedies}"
+        )
+    try:
+        dataset(data_dir=root).download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
+    # TFDS raises errors of many kinds here, plain Exception among them: no
+    # room on the disk, a folder that may not be written, a broken download.
+    except Exception as error:
+        raise DataUnavailableError(
+            f"{dataset.name} could not be prepared in {root}: {error}\n"
+            f"{remedies}"
+        ) from error
+
+
+def _check_archive(archive: pathlib.Path, size: int, sha256: str) -> None:
+    advice = f"Delete {archive} or place the whole archive there."
+    found = archive.stat().st_size
+    if found != size:
+        raise DataUnavailableError(
+            f"{archive} is not the archive: expected {size} bytes, got "
+            f"{found}. {advice}"
+        )
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256:
+        raise DataUnavailableError(
+            f"{archive} is not the archive: expected sha256 {sha256}, got "
+            f"{digest}. {advice}"
+        )
+
+
+def network_reaches(url: str) -> bool:
+    """Whether a server answers for `url`, told within five seconds."""
+    # TFDS downloads with requests too: proxies and certificates that serve
+    # the one serve the other.
+    import requests
+
+    answers = []
+
+    def ask():
+        try:
+            answer = requests.head(url, timeout=3, allow_redirects=True)
+        except requests.RequestException:
+            return
+        answers.append(answer.ok)
+
+    # In a thread, since looking up a name heeds no timeout.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_PROBE_SECONDS)
+    return answers == [True]
+
+
+def _check_files(prepared: pathlib.Path) -> None:
+    """Checks that TFDS finished what it wrote."""
+    for name in ("dataset_info.json", "features.json"):
+        try:
+            json.loads((prepared / name).read_text())
+        except (OSError, ValueError) as error:
+            raise _damaged(prepared, f"{name}: {error}") from error
+
+
+def _damaged(prepared: pathlib.Path, why: str) -> DataUnavailableError:
+    return DataUnavailableError(
+        f"The prepared dataset in {prepared} is incomplete or damaged "
+        f"({why}). Delete this directory and start again."
+    )
+
+
+def _read_split(builder, name: str, prepared: pathlib.Path) -> Split:
+    import tensorflow_datasets as tfds
+
+    try:
+        expected = builder.info.splits[name].num_examples
+        # Many images at a time: one by one, this would take minutes.
+        dataset = builder.as_dataset(
+            split=name,
+            batch_size=1024,
+            shuffle_files=False,
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
+        parts = list(dataset.as_numpy_iterator())
+        columns = {
+            key: np.concatenate([part[key] for part in parts])
+            for key in ("id", "image", "label")
+        }
+    # A missing split, a missing or a truncated file: each is another kind of
+    # error, and the remedy is the same.
+    except Exception as error:
+        raise _damaged(prepared, f"{name} split: {error}") from error
+    found = len(columns["label"])
+    if found != expected:
+        raise _damaged(
+            prepared, f"{name} split: expected {expected} images, got {found}"
+        )
+    order = np.argsort(columns["id"], kind="stable")
+    return Split(
+        columns["image"][order], columns["label"][order].astype(np.int32)
+    )

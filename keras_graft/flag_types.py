@@ -1,0 +1,110 @@
+"""Types of flag values beyond absl's: each refuses what absl lets through."""
+
+import csv
+import difflib
+import math
+import os
+
+from absl import flags as absl_flags
+
+# Counts end up in TensorFlow's int32 and in seeds.
+_INT32_MAX = 2**31 - 1
+
+
+class Number(absl_flags.ArgumentParser):
+    """A finite number in an interval: absl's own bounds let NaN through."""
+
+    def __init__(self, interval: str):
+        super().__init__()
+        low, high = interval[1:-1].split(",")
+        self._low, self._high = float(low), float(high)
+        self._open = interval[0] == "(", interval[-1] == ")"
+        self.syntactic_help = f"a number in {interval}"
+
+    def parse(self, argument: str | float) -> float:
+        try:
+            value = float(argument)
+        except ValueError:
+            value = math.nan
+        above = value > self._low if self._open[0] else value >= self._low
+        below = value < self._high if self._open[1] else value <= self._high
+        if not (math.isfinite(value) and above and below):
+            raise ValueError(f"it must be {self.syntactic_help}")
+        return value
+
+    def flag_type(self) -> str:
+        return "float"
+
+
+class Integer(absl_flags.ArgumentParser):
+    """An integer in a closed range."""
+
+    def __init__(self, low: int):
+        super().__init__()
+        self._low = low
+        self.syntactic_help = f"an integer in [{low}, {_INT32_MAX}]"
+
+    def parse(self, argument: str | int) -> int:
+        try:
+            value = int(argument)
+        except ValueError:
+            value = self._low - 1
+        if not self._low <= value <= _INT32_MAX:
+            raise ValueError(f"it must be {self.syntactic_help}")
+        return value
+
+    def flag_type(self) -> str:
+        return "int"
+
+
+class Choice(absl_flags.ArgumentParser):
+    """One of a few names."""
+
+    def __init__(self, names: tuple[str, ...]):
+        super().__init__()
+        self._names = names
+        self.syntactic_help = f"one of {', '.join(names)}"
+
+    def parse(self, argument: str) -> str:
+        if argument not in self._names:
+            near = difflib.get_close_matches(argument, self._names, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"{hint}It must be {self.syntactic_help}")
+        return argument
+
+    def flag_type(self) -> str:
+        return "string enum"
+
+
+class Path(absl_flags.ArgumentParser):
+    """A path, made absolute: flags.txt must hold from any folder."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        # A line of flags.txt must give back the same path.
+        if not argument or not argument.isprintable():
+            raise ValueError("it must be a path of printable characters")
+        if argument != argument.strip():
+            raise ValueError("it must not begin or end with a space")
+        return os.path.abspath(os.path.expanduser(argument))
+
+
+class ModelFiles(absl_flags.ArgumentParser):
+    """Saved Keras models, separated by commas (quoted as in CSV)."""
+
+    syntactic_help = "a comma-separated list of .keras files"
+
+    def parse(self, argument: str) -> tuple[str, ...]:
+        paths = tuple(
+            Path().parse(path.strip())
+            for row in csv.reader([argument])
+            for path in row
+        )
+        for path in paths:
+            if not path.endswith(".keras") or not os.path.isfile(path):
+                raise ValueError(
+                    f"{path} is not a file that `model.save` wrote. It must "
+                    f"be {self.syntactic_help}, each of which exists"
+                )
+        return paths

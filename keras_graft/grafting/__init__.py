@@ -1,0 +1,17 @@
+"""Method: between epochs, networks take in weights of their peers."""
+
+from keras_graft.grafting.callback import GraftCallback
+from keras_graft.grafting.coefficient import graft_coefficient
+from keras_graft.kernel_measures import kernel_entropy
+from keras_graft.kernel_measures import kernel_l1
+from keras_graft.grafting.external import graft_ring
+from keras_graft.grafting.external import ring_learning_rates
+
+__all__ = [
+    "GraftCallback",
+    "graft_coefficient",
+    "graft_ring",
+    "kernel_entropy",
+    "kernel_l1",
+    "ring_learning_rates",
+]

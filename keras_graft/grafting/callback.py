@@ -1,0 +1,265 @@
+"""Grafts between epochs."""
+
+import functools
+import logging
+import math
+
+import keras
+import numpy as np
+
+from keras_graft.grafting.coefficient import check_amplitude
+from keras_graft.grafting.coefficient import check_slope
+from keras_graft.kernel_measures import kernel_entropy
+from keras_graft.kernel_measures import kernel_l1
+from keras_graft.grafting.external import graft_external
+from keras_graft.grafting.filter_sources import internal_graft
+from keras_graft.grafting.filter_sources import noise_graft
+from keras_graft.grafting.plan import BLENDS
+from keras_graft.grafting.plan import BLOCK
+from keras_graft.grafting.plan import KERNELS
+from keras_graft.grafting.plan import graft_plan
+from keras_graft.grafting.plan import write
+
+_LOG = logging.getLogger(__name__)
+
+SOURCES = ("external", "internal", "noise")
+CRITERIA = ("entropy", "l1")
+
+# Which arguments have a meaning for which source.
+_ONLY_FOR = {
+    "criterion": ("external",),
+    "amplitude": ("external",),
+    "slope": ("external",),
+    "num_bins": ("external",),
+    "blend": ("external",),
+    "threshold": ("internal", "noise"),
+    "decay": ("noise",),
+}
+_DEFAULTS = {
+    "criterion": "entropy",
+    "amplitude": 0.4,
+    "slope": 10.0,
+    "num_bins": 10,
+    "blend": BLOCK,
+    "threshold": 0.1,
+    "decay": 0.975,
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_graft")
+class GraftCallback(keras.callbacks.Callback):
+    """Grafts convolution kernels between the networks of a model.
+
+    Works with any model that has a list `networks` of one architecture, such
+    as `keras_graft.GraftTrainer`. A graft opens its epoch, so that the
+    weights that are validated and saved at the end of an epoch are the same
+    ones. Optimizer slots are left alone. Networks that are not live are
+    passed over.
+
+    Logs `graft_coefficient` (mean over kernels and networks),
+    `graft_coefficient_min` and `graft_coefficient_max`: 1.0, all weights
+    kept, where an epoch began without a graft. `callback.coefficients` holds
+    those of the last graft by kernel.
+
+    Args:
+        source: `"external"`: every network takes in weights of the one
+            before it in the ring. `"internal"`: a network's largest filters
+            are added to its invalid ones. `"noise"`: Gaussian noise is added
+            to invalid filters. Defaults to `"external"`.
+        criterion: How much information a layer holds: `"entropy"` or `"l1"`.
+            Defaults to `"entropy"`.
+        amplitude: The paper's A, in [0, 1]; 0 is plain averaging. Defaults
+            to 0.4.
+        slope: The paper's c, at least 0, in 1 / unit of the criterion.
+            Defaults to 10.0.
+        num_bins: Bins of the entropy's histogram, at least 2. Defaults to 10.
+        blend: `"kernels"`: convolution kernels only. `"block"`: every other
+            weight too, with the coefficient of the convolution that feeds
+            it. Defaults to `"block"`.
+        threshold: l1 norm below which a filter is invalid, above 0. For the
+            sources `"internal"` and `"noise"`. Defaults to 0.1.
+        decay: The noise of epoch e has the standard deviation `decay**e`; in
+            (0, 1]. Defaults to 0.975.
+        every: Epochs from one graft to the next, at least 1. Defaults to 1.
+        start: First epoch that begins with a graft, counted from 0. Defaults
+            to 1: at epoch 0 there is nothing to graft yet.
+        stop: First epoch without grafts again, or None. Defaults to None.
+
+    Raises:
+        ValueError: If an argument is out of range or has no meaning for the
+            source. `fit` raises it if there is nothing to graft or the
+            networks' architectures differ.
+    """
+
+    def __init__(
+        self,
+        source="external",
+        criterion="entropy",
+        amplitude=0.4,
+        slope=10.0,
+        num_bins=10,
+        blend="block",
+        threshold=0.1,
+        decay=0.975,
+        every=1,
+        start=1,
+        stop=None,
+    ):
+        super().__init__()
+        self._config = {
+            "source": source,
+            "criterion": criterion,
+            "amplitude": amplitude,
+            "slope": slope,
+            "num_bins": num_bins,
+            "blend": blend,
+            "threshold": threshold,
+            "decay": decay,
+            "every": every,
+            "start": start,
+            "stop": stop,
+        }
+        _check_one_of("source", source, SOURCES)
+        _check_one_of("criterion", criterion, CRITERIA)
+        _check_one_of("blend", blend, BLENDS)
+        check_amplitude(amplitude)
+        check_slope(slope)
+        _check_range("num_bins", num_bins, num_bins >= 2, "at least 2")
+        _check_range(
+            "threshold", threshold, 0 < threshold < math.inf, "above 0"
+        )
+        _check_range("decay", decay, 0 < decay <= 1, "in (0, 1]")
+        _check_range("every", every, every >= 1, "at least 1")
+        _check_range("start", start, start >= 0, "at least 0")
+        _check_range(
+            "stop", stop, stop is None or stop > start, "above `start`, or None"
+        )
+        self._check_meaning()
+        self.coefficients = {}
+        self._plan = None
+
+    def _check_meaning(self):
+        source = self._config["source"]
+        for name, sources in _ONLY_FOR.items():
+            if source not in sources and self._config[name] != _DEFAULTS[name]:
+                raise ValueError(
+                    f"`{name}` has no meaning with source={source!r}, only "
+                    f"with {' and '.join(map(repr, sources))}. Leave it out. "
+                    f"Received: {name}={self._config[name]!r}"
+                )
+        if (
+            self._config["criterion"] != "entropy"
+            and self._config["num_bins"] != _DEFAULTS["num_bins"]
+        ):
+            raise ValueError(
+                "`num_bins` has a meaning with criterion='entropy' only. "
+                "Leave it out."
+            )
+
+    def get_config(self):
+        return dict(self._config)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether epoch `epoch`, counted from 0, begins with a graft."""
+        start, stop = self._config["start"], self._config["stop"]
+        if epoch < start or (stop is not None and epoch >= stop):
+            return False
+        return (epoch - start) % self._config["every"] == 0
+
+    def on_train_begin(self, logs=None):
+        networks = getattr(self.model, "networks", None)
+        if not networks:
+            raise ValueError(
+                "GraftCallback needs a model with a list `networks`, such as "
+                f"keras_graft.GraftTrainer. Received: {self.model!r}"
+            )
+        external = self._config["source"] == "external"
+        blend = self._config["blend"] if external else KERNELS
+        self._plan = graft_plan(networks, blend)
+        if external and len(networks) == 1:
+            _LOG.warning("One network has no peers: grafting does nothing.")
+        for path, reason in self._plan.skipped:
+            _LOG.warning("Not grafted: '%s', since %s.", path, reason)
+        if not self._plan.has_graph:
+            _LOG.warning(
+                "A network has no graph (it is subclassed): layers take the "
+                "coefficient of the convolution created before them."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.coefficients = {}
+        if self.is_due(epoch):
+            self.graft(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is None:
+            return
+        values = [c for row in self.coefficients.values() for c in row] or [1.0]
+        logs["graft_coefficient"] = float(np.mean(values))
+        logs["graft_coefficient_min"] = float(np.min(values))
+        logs["graft_coefficient_max"] = float(np.max(values))
+
+    def graft(self, epoch):
+        """Grafts now.
+
+        Args:
+            epoch: Counted from 0; the noise depends on it.
+        """
+        live = self._live_networks()
+        if self._config["source"] == "external":
+            if len(live) > 1:
+                self.coefficients = graft_external(
+                    self._plan,
+                    live,
+                    self._information(),
+                    self._config["amplitude"],
+                    self._config["slope"],
+                )
+            return
+        for i, site in enumerate(self._plan.kernels):
+            kernels = site.read()
+            grafted = [
+                self._graft_filters(site, kernels[k], epoch, i, k)
+                for k in live
+            ]
+            write(site, live, grafted)
+
+    def _graft_filters(self, site, kernel, epoch, i, k):
+        threshold = self._config["threshold"]
+        if self._config["source"] == "internal":
+            return internal_graft(kernel, site.filter_axes, threshold)
+        sigma = self._config["decay"] ** epoch
+        # A function of the place alone, so that a resumed run repeats it.
+        rng = np.random.default_rng([epoch, k, i])
+        return noise_graft(kernel, site.filter_axes, threshold, sigma, rng)
+
+    def _information(self):
+        if self._config["criterion"] == "l1":
+            return kernel_l1
+        return functools.partial(
+            kernel_entropy, num_bins=self._config["num_bins"]
+        )
+
+    def _live_networks(self):
+        status = getattr(self.model, "status", None)
+        num_networks = len(self.model.networks)
+        if status is None:
+            return list(range(num_networks))
+        return [k for k in range(num_networks) if status[k] == "live"]
+
+
+def _check_one_of(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
+            f"Received: {value!r}"
+        )
+
+
+def _check_range(name, value, fits, allowed):
+    if not fits:
+        raise ValueError(f"`{name}` must be {allowed}. Received: {value}")

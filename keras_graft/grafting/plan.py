@@ -1,0 +1,149 @@
+"""Which weights a graft touches, aligned across the networks."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_graft.conv_layers import conv_kernels
+from keras_graft.conv_layers import is_convolution
+from keras_graft.conv_layers import leaf_layers
+from keras_graft.conv_layers import structure_differences
+from keras_graft.layer_graph import feeding_convolutions
+
+KERNELS = "kernels"
+BLOCK = "block"
+BLENDS = (KERNELS, BLOCK)
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """One weight, in every network.
+
+    Attributes:
+        path: Name for people: the layer's path, from network 0.
+        variables: The weight in each of the N networks.
+        filter_axes: Axes that number its filters; empty if it is no
+            convolution kernel.
+        kernel: Position, among the plan's kernels, of the kernel whose
+            coefficient governs this weight (of itself, for a kernel); None
+            where there is none upstream.
+    """
+
+    path: str
+    variables: tuple[keras.Variable, ...]
+    filter_axes: tuple[int, ...]
+    kernel: int | None
+
+    def read(self) -> list[np.ndarray]:
+        """The weight's value in each network, float32."""
+        return [
+            keras.ops.convert_to_numpy(v).astype("float32", copy=False)
+            for v in self.variables
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class GraftPlan:
+    """What a graft reads and writes.
+
+    Attributes:
+        kernels: The convolution kernels, in layer order.
+        followers: The other weights; empty for `blend="kernels"`.
+        skipped: Pairs (path, reason) of kernels that are left out.
+        has_graph: False where the order of creation stood in for a graph.
+    """
+
+    kernels: list[Site]
+    followers: list[Site]
+    skipped: list[tuple[str, str]]
+    has_graph: bool
+
+
+def graft_plan(networks: Sequence[keras.Model], blend: str) -> GraftPlan:
+    """Aligns the networks' weights, layer by layer.
+
+    Args:
+        networks: N built models of one architecture.
+        blend: `"kernels"` or `"block"`.
+
+    Returns:
+        The `GraftPlan`.
+
+    Raises:
+        ValueError: If architectures differ (each difference is listed), or
+            if there is no kernel to graft.
+    """
+    differences = structure_differences(networks)
+    if differences:
+        raise ValueError(
+            "Only networks of one architecture can be grafted. These "
+            "differ:\n  " + "\n  ".join(differences)
+        )
+    found = [conv_kernels(network) for network in networks]
+    skipped = found[0][1]
+    per_network = [kernels for kernels, _ in found]
+    if not per_network[0]:
+        reasons = "".join(f"\n  {path}: {why}" for path, why in skipped)
+        raise ValueError(
+            "There is no convolution kernel to graft in these networks."
+            + (f" Left out:{reasons}" if reasons else "")
+        )
+    kernels = [
+        Site(
+            aligned[0].path,
+            tuple(kernel.variable for kernel in aligned),
+            aligned[0].filter_axes,
+            i,
+        )
+        for i, aligned in enumerate(zip(*per_network, strict=True))
+    ]
+    if blend == KERNELS:
+        return GraftPlan(kernels, [], skipped, True)
+    followers, has_graph = _followers(networks, kernels, per_network[0])
+    return GraftPlan(kernels, followers, skipped, has_graph)
+
+
+def write(
+    site: Site, live: Sequence[int], values: Sequence[np.ndarray]
+) -> None:
+    """Writes new values, under the constraints that the weights have.
+
+    Args:
+        site: The weight.
+        live: Positions of the networks to write.
+        values: A new value for each of them.
+    """
+    for k, value in zip(live, values, strict=True):
+        variable = site.variables[k]
+        if variable.constraint is not None:
+            value = variable.constraint(value)
+        variable.assign(value)
+
+
+def _followers(networks, kernels, first_kernels):
+    owners, has_graph = feeding_convolutions(networks[0])
+    # A separable convolution has two kernels: its last one governs the rest.
+    position = {id(k.layer): i for i, k in enumerate(first_kernels)}
+    taken = {id(v) for site in kernels for v in site.variables}
+    followers = []
+    walks = [leaf_layers(network) for network in networks]
+    for aligned in zip(*walks, strict=True):
+        path, layer = aligned[0]
+        if not layer.trainable:
+            continue
+        owner = layer if is_convolution(layer) else owners[id(layer)]
+        for variables in zip(*(lyr.weights for _, lyr in aligned), strict=True):
+            first = variables[0]
+            if id(first) in taken or not _is_blendable(first):
+                continue
+            taken.update(id(v) for v in variables)
+            followers.append(
+                Site(path, variables, (), position.get(id(owner)))
+            )
+    return followers, has_graph
+
+
+def _is_blendable(variable):
+    return keras.backend.is_float_dtype(variable.dtype)

@@ -1,0 +1,60 @@
+"""Keeps a step that went wrong from leaving a trace."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
+    """1.0 if every number is finite on every replica, else 0.0.
+
+    Args:
+        tensors: Tensors, `tf.IndexedSlices` or None, of any shape.
+
+    Returns:
+        Scalar tensor, float32.
+    """
+    bad = [
+        tf.reduce_any(~tf.math.is_finite(_values(tensor)))
+        for tensor in tensors
+        if tensor is not None
+    ]
+    return 1.0 - tf.minimum(_over_replicas(tf.reduce_any(tf.stack(bad))), 1.0)
+
+
+def snapshot(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    """The values of variables before a step."""
+    return [tf.identity(variable.value) for variable in variables]
+
+
+def keep_where(
+    healthy: tf.Tensor,
+    variables: Sequence[keras.Variable],
+    before: Sequence[tf.Tensor],
+) -> None:
+    """Takes variables back to their values before the step, if it failed.
+
+    A select instead of a branch: assignments to an optimizer's counters merge
+    the replicas, which TensorFlow allows in no branch.
+
+    Args:
+        healthy: Scalar, float32: 1.0 keeps the new values, 0.0 the old ones.
+        variables: What the step has changed.
+        before: Their values before it, from `snapshot`.
+    """
+    for variable, old in zip(variables, before, strict=True):
+        variable.assign(tf.where(healthy > 0, variable.value, old))
+
+
+def _over_replicas(flag):
+    count = tf.cast(flag, "float32")
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return count
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, count)
+
+
+def _values(tensor):
+    return tensor.values if isinstance(tensor, tf.IndexedSlices) else tensor

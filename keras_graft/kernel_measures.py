@@ -1,0 +1,55 @@
+"""Measures of a convolution kernel: how much information it holds."""
+
+import numpy as np
+
+
+def kernel_entropy(kernel: np.ndarray, num_bins: int = 10) -> float:
+    """Entropy of the histogram of a kernel's weights.
+
+    The weights are counted in `num_bins` equal bins between their own
+    minimum and maximum (arXiv 2001.05868, section 3.3). It measures the shape
+    of the distribution: scale and shift of the weights leave it unchanged.
+    The maximum belongs to the last bin; the reference code loses it.
+
+    Args:
+        kernel: Array of any shape, float.
+        num_bins: Number of bins, at least 2. Defaults to 10.
+
+    Returns:
+        Entropy in nats, in [0, log(num_bins)]. A constant kernel, one of a
+        single weight, and one with a weight that is not finite have 0.
+
+    Raises:
+        ValueError: If `num_bins` is below 2 or the kernel is empty.
+    """
+    if num_bins < 2:
+        raise ValueError(
+            "`num_bins` must be at least 2, else every kernel has the "
+            f"entropy 0. Received: {num_bins}"
+        )
+    weights = np.asarray(kernel, dtype="float64").ravel()
+    if not weights.size:
+        raise ValueError(
+            "A kernel must hold at least one weight. Received an array of "
+            f"shape {np.shape(kernel)}."
+        )
+    low, high = weights.min(), weights.max()
+    if not np.isfinite(low) or not np.isfinite(high) or low == high:
+        return 0.0
+    position = (weights - low) / (high - low) * num_bins
+    bins = np.minimum(position.astype("int64"), num_bins - 1)
+    counts = np.bincount(bins, minlength=num_bins)
+    share = counts[counts > 0] / weights.size
+    return float(-np.sum(share * np.log(share))) + 0.0
+
+
+def kernel_l1(kernel: np.ndarray) -> float:
+    """Sum of the absolute values of a whole kernel.
+
+    Args:
+        kernel: Array of any shape, float.
+
+    Returns:
+        Float, at least 0.
+    """
+    return float(np.sum(np.abs(np.asarray(kernel, dtype="float64"))))

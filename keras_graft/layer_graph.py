@@ -1,0 +1,125 @@
+"""Which convolution feeds each other layer: the nearest one upstream."""
+
+from collections.abc import Sequence
+
+import keras
+
+from keras_graft.conv_layers import is_convolution
+from keras_graft.conv_layers import leaf_layers
+
+
+def feeding_convolutions(
+    model: keras.Model,
+) -> tuple[dict[int, keras.layers.Layer | None], bool]:
+    """Finds, for each layer without a kernel, the convolution that feeds it.
+
+    In a functional or sequential model that is the nearest convolution
+    upstream in the graph; of several at the same distance, the last one in
+    layer order. A subclassed model has no graph: there it is the convolution
+    created last before the layer.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        `(owners, has_graph)`: `owners` maps the `id` of every layer that is
+        no convolution to its convolution, or to None where there is none
+        upstream; `has_graph` is False where the order of creation stood in
+        for a graph somewhere in the model.
+    """
+    layers = [layer for _, layer in leaf_layers(model)]
+    owners = _by_creation_order(layers)
+    graph = _Graph()
+    has_graph = graph.add(model)
+    rank = {id(layer): i for i, layer in enumerate(layers)}
+    for layer in layers:
+        if id(layer) in graph.upstream and not is_convolution(layer):
+            owners[id(layer)] = graph.nearest_convolution(layer, rank)
+    return owners, has_graph
+
+
+def _by_creation_order(layers: Sequence) -> dict:
+    owners, last = {}, None
+    for layer in layers:
+        if is_convolution(layer):
+            last = layer
+        else:
+            owners[id(layer)] = last
+    return owners
+
+
+class _Graph:
+    """The operations of a model and its nested models as one flat graph."""
+
+    def __init__(self):
+        self.upstream: dict[int, list] = {}
+
+    def add(self, model) -> bool:
+        """Adds a model's operations; says whether all of it is a graph."""
+        model = getattr(model, "_functional", None) or model
+        if not _is_functional(model):
+            return False
+        complete = True
+        nodes = set(model._nodes)
+        for operation in model.operations:
+            tensors = [
+                tensor
+                for node in operation._inbound_nodes
+                if node in nodes
+                for tensor in node.input_tensors
+            ]
+            self.upstream.setdefault(id(operation), []).extend(
+                _producer(tensor) for tensor in tensors
+            )
+            nested = getattr(operation, "_functional", None) or operation
+            if _is_functional(nested):
+                complete &= self.add(nested)
+                self._connect_inputs(nested, tensors)
+            elif getattr(operation, "_layers", None):
+                complete = False
+        return complete
+
+    def _connect_inputs(self, nested, tensors):
+        inner = [_producer(tensor) for tensor in nested.inputs]
+        for i, tensor in enumerate(tensors):
+            self.upstream[id(inner[i % len(inner)])].append(_producer(tensor))
+
+    def nearest_convolution(self, layer, rank):
+        seen = {id(layer)}
+        frontier = self.upstream[id(layer)]
+        while frontier:
+            found = [c for c in map(_last_convolution, frontier) if c]
+            if found:
+                return max(found, key=lambda c: rank[id(c)])
+            further = []
+            for operation in frontier:
+                if id(operation) not in seen:
+                    seen.add(id(operation))
+                    further += self.upstream.get(id(operation), [])
+            frontier = further
+        return None
+
+
+def _is_functional(model):
+    return isinstance(model, keras.Model) and hasattr(model, "_nodes")
+
+
+def _producer(tensor):
+    """The leaf operation that makes a tensor, nested models entered."""
+    operation, _, index = tensor._keras_history
+    nested = getattr(operation, "_functional", None) or operation
+    if _is_functional(nested):
+        return _producer(nested.outputs[index])
+    return operation
+
+
+def _last_convolution(operation):
+    """A convolution, or the last one created inside a composite layer."""
+    if is_convolution(operation):
+        return operation
+    inside = [
+        layer
+        for _, layer in leaf_layers(operation)
+        if is_convolution(layer)
+    ] if isinstance(operation, keras.layers.Layer) else []
+    return inside[-1] if inside else None

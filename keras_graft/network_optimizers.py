@@ -1,0 +1,85 @@
+"""The N optimizers of a trainer, seen by Keras as one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+
+class NetworkOptimizers:
+    """A thin view of one optimizer per network.
+
+    Stock learning-rate callbacks act on each member of `optimizers`, which
+    are named `network_0`, `network_1`, ... by position, and log
+    `learning_rate_network_0` and so on.
+
+    Args:
+        optimizers: N Keras optimizers.
+    """
+
+    def __init__(self, optimizers: Sequence[keras.optimizers.Optimizer]):
+        self.optimizers = list(optimizers)
+        for k, optimizer in enumerate(self.optimizers):
+            optimizer.name = f"network_{k}"
+
+    @property
+    def built(self) -> bool:
+        return all(optimizer.built for optimizer in self.optimizers)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [v for o in self.optimizers for v in o.variables]
+
+    def build_for(self, networks: Sequence[keras.Model]) -> None:
+        """Creates the slots that are missing, in the current scope."""
+        for optimizer, network in zip(self.optimizers, networks, strict=True):
+            if not optimizer.built:
+                optimizer.build(network.trainable_variables)
+
+
+def one_optimizer_per_network(
+    optimizer: Any, num_networks: int
+) -> list[keras.optimizers.Optimizer]:
+    """Resolves `compile(optimizer=...)` into N separate optimizers.
+
+    Args:
+        optimizer: A Keras optimizer, its name or its config: copied once for
+            each network. Or a list of N of them, used as they are.
+        num_networks: N.
+
+    Returns:
+        List of N optimizers that share nothing.
+
+    Raises:
+        ValueError: If a list has another length or names an object twice.
+    """
+    if not isinstance(optimizer, list | tuple):
+        template = keras.optimizers.get(optimizer)
+        config = keras.optimizers.serialize(template)
+        return [
+            keras.optimizers.deserialize(config) for _ in range(num_networks)
+        ]
+    if len(optimizer) != num_networks:
+        raise ValueError(
+            f"`optimizer` must be one optimizer or a list of {num_networks}, "
+            f"one for each network. Received a list of {len(optimizer)}."
+        )
+    optimizers = [keras.optimizers.get(o) for o in optimizer]
+    if len({id(o) for o in optimizers}) < num_networks:
+        raise ValueError(
+            "Each network needs an optimizer object of its own: it holds that "
+            "network's momentum. The list names one object twice. Make "
+            f"{num_networks} objects, or give one to be copied."
+        )
+    return optimizers
+
+
+def state_variables(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[keras.Variable]:
+    """What a skipped step must leave alone: slots, counters, rates.
+
+    The scale of a `LossScaleOptimizer` is not among them: it has to fall when
+    gradients overflow.
+    """
+    return getattr(optimizer, "inner_optimizer", optimizer).variables

@@ -1,0 +1,190 @@
+"""What networks predict: logits, probabilities, and labels that fit them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_CROSSENTROPIES = {
+    "sparse_categorical_crossentropy": "sparse",
+    "categorical_crossentropy": "one-hot",
+    "categorical_focal_crossentropy": "one-hot",
+    "binary_crossentropy": "binary",
+    "binary_focal_crossentropy": "binary",
+}
+
+
+def label_kind(loss: Any) -> str | None:
+    """The labels that a loss takes.
+
+    Args:
+        loss: What `compile(loss=...)` was given: a name, a function or a
+            `keras.losses.Loss`.
+
+    Returns:
+        `"sparse"`, `"one-hot"` or `"binary"` for the crossentropies of
+        Keras, None for any other loss.
+    """
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    name = getattr(loss, "__name__", None) or type(loss).__name__
+    return _CROSSENTROPIES.get(_snake_case(name))
+
+
+def uses_logits(loss: Any) -> bool:
+    """Whether a loss takes logits; a name or a function takes probabilities.
+
+    Args:
+        loss: What `compile(loss=...)` was given.
+    """
+    if isinstance(loss, keras.losses.Loss):
+        return bool(loss.get_config().get("from_logits", False))
+    return False
+
+
+def final_activation(network: keras.layers.Layer) -> str | None:
+    """Name of the activation that ends a network, where it can be seen.
+
+    Args:
+        network: Any Keras model or layer.
+
+    Returns:
+        `"softmax"`, `"sigmoid"`, `"linear"`, another name, or None if the
+        last layer does not tell.
+    """
+    layers = getattr(network, "layers", None)
+    if isinstance(network, keras.Model):
+        if not layers:
+            return None
+        if not isinstance(network, keras.Sequential) and not hasattr(
+            network, "operations"
+        ):
+            return None  # Subclassed: the last layer need not come last.
+        last = network.outputs[0]._keras_history.operation if getattr(
+            network, "outputs", None
+        ) else layers[-1]
+        return final_activation(last)
+    if isinstance(network, keras.layers.Softmax):
+        return "softmax"
+    if isinstance(network, keras.layers.Activation | keras.layers.Dense):
+        return keras.activations.serialize(network.activation)
+    return None
+
+
+def check_from_logits(network: keras.Model, loss: Any, name: str) -> None:
+    """Refuses a loss that takes logits for probabilities or the reverse.
+
+    Args:
+        network: A built model.
+        loss: What `compile(loss=...)` was given.
+        name: What the error calls the network.
+
+    Raises:
+        ValueError: If the last activation and `from_logits` contradict.
+    """
+    kind = label_kind(loss)
+    if kind is None:
+        return
+    activation = final_activation(network)
+    squashing = "sigmoid" if kind == "binary" else "softmax"
+    if uses_logits(loss) and activation in ("softmax", "sigmoid"):
+        raise ValueError(
+            f"{name} ends in a {activation}, but the loss has "
+            "from_logits=True, so the probabilities would be squashed twice. "
+            "Use from_logits=False, or end the network in a linear layer."
+        )
+    if not uses_logits(loss) and activation == "linear":
+        raise ValueError(
+            f"{name} ends in a linear layer, but the loss takes "
+            f"probabilities (from_logits=False). Use from_logits=True, or "
+            f"end the network in a {squashing}."
+        )
+
+
+def as_logits(outputs: tf.Tensor, from_logits: bool) -> tf.Tensor:
+    """Float32 logits whose softmax is what a network predicts.
+
+    Args:
+        outputs: Logits, or probabilities where `from_logits` is False; shape
+            (batch, classes).
+        from_logits: What `outputs` are.
+
+    Returns:
+        Tensor of the same shape, float32.
+    """
+    outputs = tf.cast(outputs, "float32")
+    if from_logits:
+        return outputs
+    return tf.math.log(tf.maximum(outputs, keras.config.epsilon()))
+
+
+def as_probabilities(outputs: tf.Tensor, from_logits: bool) -> tf.Tensor:
+    """Float32 probabilities: softmax over classes, sigmoid for one unit.
+
+    Args:
+        outputs: Shape (batch, units).
+        from_logits: Whether `outputs` are logits; otherwise they are
+            returned as they are.
+
+    Returns:
+        Tensor of the same shape, float32.
+    """
+    outputs = tf.cast(outputs, "float32")
+    if not from_logits:
+        return outputs
+    if outputs.shape[-1] == 1:
+        return tf.sigmoid(outputs)
+    return tf.nn.softmax(outputs)
+
+
+def check_labels(labels: Any, units: int, loss: Any) -> None:
+    """Refuses labels that do not fit the units and the loss.
+
+    Args:
+        labels: Array, tensor or specification (anything with a `shape`).
+            Values are looked at where they are NumPy arrays.
+        units: Number of output units of the networks.
+        loss: What `compile(loss=...)` was given.
+
+    Raises:
+        ValueError: If the shape or a value does not fit.
+    """
+    kind = label_kind(loss)
+    shape = tuple(labels.shape)
+    if kind == "one-hot" and (len(shape) < 2 or shape[-1] != units):
+        raise ValueError(
+            f"The loss takes one-hot labels of shape (batch, {units}), one "
+            f"for each output unit. Received labels of shape {shape}. Give "
+            "keras.utils.to_categorical(labels), or use "
+            "SparseCategoricalCrossentropy for integer labels."
+        )
+    if kind != "sparse":
+        return
+    if len(shape) > 1 and shape[-1] not in (1, None):
+        raise ValueError(
+            "The loss takes integer labels of shape (batch,). Received "
+            f"labels of shape {shape}. Use CategoricalCrossentropy for "
+            "one-hot labels."
+        )
+    if isinstance(labels, np.ndarray) and labels.size:
+        low, high = labels.min(), labels.max()
+        if low < 0 or high >= units:
+            raise ValueError(label_range_message(units, low, high))
+
+
+def label_range_message(units: int, low: Any, high: Any) -> str:
+    """The error for labels outside [0, units)."""
+    return (
+        f"Labels must be within 0 and {units - 1}: the networks have "
+        f"{units} output units. Received labels from {low} to {high}. Give "
+        "the networks one unit for each class."
+    )
+
+
+def _snake_case(name):
+    letters = [
+        f"_{c.lower()}" if c.isupper() and i else c.lower()
+        for i, c in enumerate(name)
+    ]
+    return "".join(letters)

@@ -1,0 +1,200 @@
+"""Loss, metrics and their epoch averages, per network and for the ensemble."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_graft.predictions import label_kind
+from keras_graft.predictions import uses_logits
+
+
+class _Scorer(keras.Model):
+    """Holds one compiled loss and one set of compiled metrics."""
+
+    def __init__(self, loss, loss_weights, metrics, weighted_metrics):
+        super().__init__()
+        self.compile(
+            optimizer=None,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=_copies(metrics),
+            weighted_metrics=_copies(weighted_metrics),
+            run_eagerly=True,
+        )
+        self.built = True
+
+
+class Scoring:
+    """What `compile` was told about loss and metrics, for N networks.
+
+    A plain object, so that Keras neither tracks nor saves what it holds.
+
+    Args:
+        num_networks: N.
+        loss: As for `keras.Model.compile`.
+        loss_weights: As for `keras.Model.compile`.
+        metrics: As for `keras.Model.compile`; each network and the ensemble
+            get copies.
+        weighted_metrics: Likewise.
+    """
+
+    def __init__(
+        self, num_networks, loss, loss_weights, metrics, weighted_metrics
+    ):
+        arguments = (loss, loss_weights, metrics, weighted_metrics)
+        self.loss = loss
+        self.label_kind = label_kind(loss)
+        self.from_logits = uses_logits(loss)
+        self.scorers = [_Scorer(*arguments) for _ in range(num_networks)]
+        self.ensemble = _Scorer(*arguments)
+        self.mean_loss = keras.metrics.Mean(name="loss")
+        self.distillation_loss = keras.metrics.Mean(name="distillation_loss")
+        # Examples that the ensemble was scored on; reset like a metric.
+        self._ensemble_examples = keras.metrics.Sum(name="ensemble_examples")
+        self.network_losses = [
+            keras.metrics.Mean(name=f"network_{k}_loss")
+            for k in range(num_networks)
+        ]
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [
+            self.mean_loss,
+            self.distillation_loss,
+            self._ensemble_examples,
+            *self.network_losses,
+            *(m for s in [*self.scorers, self.ensemble] for m in s.metrics),
+        ]
+
+    def build(self, y: Any, y_pred: tf.Tensor, sample_weight: Any) -> None:
+        """Creates the metrics' variables in the current strategy's scope.
+
+        Args:
+            y: Labels of any batch.
+            y_pred: Predictions for it, shape (batch, units).
+            sample_weight: Their weights, or None.
+        """
+        for scorer in [*self.scorers, self.ensemble]:
+            # Nothing is counted: a stateless scope drops the updates.
+            with keras.StatelessScope():
+                scorer.compute_metrics(None, y, y_pred, sample_weight)
+
+    def supervised_loss(
+        self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any
+    ) -> tf.Tensor:
+        """The compiled loss of network k, divided by the replica count."""
+        return self.scorers[k].compute_loss(
+            y=y, y_pred=y_pred, sample_weight=sample_weight
+        )
+
+    def update_losses(
+        self,
+        losses: Sequence[tf.Tensor],
+        distillation_losses: Sequence[tf.Tensor],
+        live: tf.Tensor,
+        batch: tf.Tensor,
+    ) -> None:
+        """Counts a batch in the averages of the live networks.
+
+        Args:
+            losses: N finite scalars: what each network minimises.
+            distillation_losses: N finite scalars, part of `losses`.
+            live: Shape (N,), float32: 1 for a live network, else 0.
+            batch: Number of examples, the weight of this batch.
+        """
+        batch = tf.cast(batch, "float32")
+        count = tf.reduce_sum(live)
+        some = tf.minimum(count, 1.0)
+
+        def mean(values):
+            return tf.reduce_sum(tf.stack(values) * live) / tf.maximum(count, 1)
+
+        self.mean_loss.update_state(mean(losses), batch * some)
+        self.distillation_loss.update_state(
+            mean(distillation_losses), batch * some
+        )
+        for k, tracker in enumerate(self.network_losses):
+            tracker.update_state(losses[k], batch * live[k])
+
+    def update_metrics(
+        self,
+        labels: Sequence,
+        predictions: Sequence[tf.Tensor],
+        sample_weights: Sequence,
+        ensemble: tf.Tensor | None,
+    ) -> None:
+        """Counts a batch in the compiled metrics.
+
+        Args:
+            labels: The labels of each network.
+            predictions: N tensors of shape (batch, units).
+            sample_weights: N tensors of shape (batch,) or None.
+            ensemble: Mean probabilities, shape (batch, units); None where
+                the networks saw different labels, so that there is none.
+        """
+        for k, scorer in enumerate(self.scorers):
+            scorer.compute_metrics(
+                None, labels[k], predictions[k], sample_weights[k]
+            )
+        if ensemble is not None:
+            if self.from_logits:
+                ensemble = tf.math.log(
+                    tf.maximum(ensemble, keras.config.epsilon())
+                )
+            self.ensemble.compute_metrics(
+                None, labels[0], ensemble, sample_weights[0]
+            )
+            self._ensemble_examples.update_state(tf.shape(ensemble)[0])
+
+    def results(self, live: tf.Tensor) -> dict:
+        """All logs by name.
+
+        Args:
+            live: Shape (N,), float32: the networks that means are over (all,
+                where none is live).
+
+        Returns:
+            Dict of scalars. A network without one counted batch has the loss
+            NaN, and so has an ensemble that was not scored.
+        """
+        live = tf.where(tf.reduce_any(live > 0), live, tf.ones_like(live))
+        logs = {
+            "loss": _mean_or_nan(self.mean_loss),
+            "distillation_loss": _mean_or_nan(self.distillation_loss),
+        }
+        for tracker in self.network_losses:
+            logs[tracker.name] = _mean_or_nan(tracker)
+        scores = [_compiled_results(scorer) for scorer in self.scorers]
+        ensemble = _compiled_results(self.ensemble)
+        scored = self._ensemble_examples.result() > 0
+        for name in scores[0]:
+            values = tf.stack([tf.cast(s[name], "float32") for s in scores])
+            logs[name] = tf.reduce_sum(values * live) / tf.reduce_sum(live)
+            for k, score in enumerate(scores):
+                logs[f"network_{k}_{name}"] = score[name]
+            value = tf.cast(ensemble[name], "float32")
+            logs[f"ensemble_{name}"] = tf.where(scored, value, float("nan"))
+        return logs
+
+
+def _copies(metrics):
+    if isinstance(metrics, dict):
+        return {name: _copies(m) for name, m in metrics.items()}
+    if isinstance(metrics, list | tuple):
+        return [_copies(m) for m in metrics]
+    if isinstance(metrics, keras.metrics.Metric):
+        return type(metrics).from_config(metrics.get_config())
+    return metrics
+
+
+def _mean_or_nan(tracker):
+    value = tracker.total / tracker.count
+    return tf.convert_to_tensor(value)
+
+
+def _compiled_results(scorer):
+    results = scorer.get_metrics_result()
+    results.pop("loss")  # Keras' own tracker, which nothing updates here.
+    return results

@@ -1,0 +1,201 @@
+"""What one step computes: a batch, predictions, and the losses."""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_graft.distillation import SoftTargetDistillation
+from keras_graft.guard import all_finite
+from keras_graft.predictions import as_logits
+from keras_graft.predictions import as_probabilities
+from keras_graft.views import has_views
+from keras_graft.views import views_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """A batch as each of the N networks is given it.
+
+    Attributes:
+        inputs: N entries.
+        labels: N entries.
+        weights: N sample weights of shape (batch,), or None.
+        shared_labels: Whether all networks were given the same labels.
+    """
+
+    inputs: list
+    labels: list
+    weights: list
+    shared_labels: bool
+
+    @classmethod
+    def of(cls, data: Any, num_networks: int) -> "Batch":
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        return cls(
+            views_of(x, num_networks),
+            views_of(y, num_networks),
+            views_of(weights, num_networks),
+            not has_views(y, num_networks),
+        )
+
+    @property
+    def size(self) -> tf.Tensor:
+        return tf.shape(keras.tree.flatten(self.inputs[0])[0])[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """The losses of a step: finite, and 0 for a network that is not live.
+
+    They are this replica's share: the sum over replicas is the mean over the
+    global batch.
+
+    Attributes:
+        supervised: N scalars, float32: compiled loss and regularisers.
+        distillation: N scalars, float32.
+        live: Shape (N,), float32, equal on all replicas: 1 for a network
+            that takes part in this step.
+    """
+
+    supervised: list
+    distillation: list
+    live: tf.Tensor
+
+    @property
+    def minimised(self) -> list:
+        """What each network's optimizer minimises."""
+        parts = zip(self.supervised, self.distillation, strict=True)
+        return [supervised + term for supervised, term in parts]
+
+
+def forward(network: keras.layers.Layer, x: Any, training: bool) -> tf.Tensor:
+    """Calls a network, with `training` where it takes that argument."""
+    parameters = inspect.signature(network.call).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if "training" in parameters or takes_any:
+        return network(x, training=training)
+    return network(x)
+
+
+def supervised_losses(
+    networks: Sequence[keras.Model],
+    scoring: Any,
+    batch: Batch,
+    outputs: Sequence[tf.Tensor],
+    num_replicas: int,
+) -> list[tf.Tensor]:
+    """Compiled loss plus the network's own losses (regularisers).
+
+    Args:
+        networks: N models.
+        scoring: The trainer's `Scoring`.
+        batch: This replica's part of the batch.
+        outputs: N predictions of shape (batch, units).
+        num_replicas: Number of replicas in sync.
+
+    Returns:
+        N scalars, float32, not necessarily finite.
+    """
+    losses = []
+    for k, network in enumerate(networks):
+        loss = scoring.supervised_loss(
+            k, batch.labels[k], outputs[k], batch.weights[k]
+        )
+        for own in network.losses:
+            loss += tf.reduce_sum(tf.cast(own, "float32")) / num_replicas
+        losses.append(loss)
+    return losses
+
+
+def finite_networks(
+    outputs: Sequence[tf.Tensor], supervised: Sequence[tf.Tensor]
+) -> tf.Tensor:
+    """Shape (N,): 1.0 where predictions and loss are finite everywhere."""
+    return tf.stack(
+        [
+            all_finite([output, loss])
+            for output, loss in zip(outputs, supervised, strict=True)
+        ]
+    )
+
+
+def finite_outputs(
+    outputs: Sequence[tf.Tensor], live: tf.Tensor
+) -> list[tf.Tensor]:
+    """The predictions, with zeros for the networks that are not live."""
+    return [
+        tf.where(live[k] > 0, output, tf.zeros_like(output))
+        for k, output in enumerate(outputs)
+    ]
+
+
+def step_losses(
+    batch: Batch,
+    outputs: Sequence[tf.Tensor],
+    supervised: Sequence[tf.Tensor],
+    terms: Sequence[SoftTargetDistillation],
+    live: tf.Tensor,
+    from_logits: bool,
+    num_replicas: int,
+) -> Losses:
+    """Computes the distillation terms and takes out what is not live.
+
+    Args:
+        batch: This replica's part of the batch.
+        outputs: N predictions of shape (batch, classes).
+        supervised: N scalars.
+        terms: The distillation terms that are in the graph.
+        live: Shape (N,), float32.
+        from_logits: Whether `outputs` are logits.
+        num_replicas: Number of replicas in sync.
+
+    Returns:
+        The `Losses` of the step.
+    """
+
+    def where_live(losses):
+        return [
+            tf.where(live[k] > 0, loss, 0.0) for k, loss in enumerate(losses)
+        ]
+
+    distillation = [tf.zeros([])] * len(outputs)
+    if terms:
+        logits = [
+            as_logits(output, from_logits)
+            for output in finite_outputs(outputs, live)
+        ]
+        parts = [
+            term.losses(batch.inputs, logits, live, batch.weights)
+            for term in terms
+        ]
+        distillation = where_live(
+            [tf.add_n(of_one) / num_replicas for of_one in zip(*parts, strict=True)]
+        )
+    return Losses(where_live(supervised), distillation, live)
+
+
+def mean_probabilities(
+    outputs: Sequence[tf.Tensor], live: tf.Tensor, from_logits: bool
+) -> tf.Tensor:
+    """The ensemble: the mean of the live networks' probabilities.
+
+    Args:
+        outputs: N predictions of shape (batch, units).
+        live: Shape (N,), float32; if none is live, all count.
+        from_logits: Whether `outputs` are logits.
+
+    Returns:
+        Shape (batch, units), float32.
+    """
+    live = tf.where(tf.reduce_any(live > 0), live, tf.ones_like(live))
+    total = tf.add_n(
+        [
+            tf.where(live[k] > 0, as_probabilities(output, from_logits), 0.0)
+            for k, output in enumerate(outputs)
+        ]
+    )
+    return total / tf.reduce_sum(live)

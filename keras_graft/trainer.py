@@ -1,0 +1,544 @@
+"""N networks, N optimizers, one train step."""
+
+import logging
+import types
+
+import keras
+import tensorflow as tf
+
+from keras_graft.conv_layers import leaf_layers
+from keras_graft.distillation import MutualDistillation
+from keras_graft.distillation import SoftTargetDistillation
+from keras_graft.guard import all_finite
+from keras_graft.guard import keep_where
+from keras_graft.guard import snapshot
+from keras_graft.health import Health
+from keras_graft.network_optimizers import NetworkOptimizers
+from keras_graft.network_optimizers import one_optimizer_per_network
+from keras_graft.network_optimizers import state_variables
+from keras_graft.predictions import check_from_logits
+from keras_graft.predictions import check_labels
+from keras_graft.predictions import final_activation
+from keras_graft.scoring import Scoring
+from keras_graft.step import Batch
+from keras_graft.step import finite_networks
+from keras_graft.step import finite_outputs
+from keras_graft.step import forward
+from keras_graft.step import mean_probabilities
+from keras_graft.step import step_losses
+from keras_graft.step import supervised_losses
+from keras_graft.training_input import all_labels
+from keras_graft.training_input import check_not_empty
+from keras_graft.training_input import first_example
+from keras_graft.training_input import peek
+from keras_graft.views import views_of
+
+_LOG = logging.getLogger(__name__)
+
+
+@keras.saving.register_keras_serializable(package="keras_graft")
+class GraftTrainer(keras.Model):
+    """Trains N networks together, to ship one of them.
+
+    Each network has its own optimizer and learns from the labels and, through
+    the distillation terms, from its peers or from fixed teachers. Grafting is
+    added by `keras_graft.GraftCallback`. Called on a batch, a trainer returns
+    the mean of the networks' probabilities.
+
+    The networks may see different views of a batch: where the inputs (and
+    the labels) of a batch are a dict with exactly the keys `network_0`,
+    `network_1`, ..., each network is given its own entry.
+
+    A network whose logits or loss are not finite skips that step and teaches
+    nobody in it; one whose gradient is not finite skips its own update.
+    A skipped step leaves its weights, BatchNormalization statistics, optimizer
+    slots and counters as they were. `trainer.status[k]` tells.
+
+    Logs, plain and with `val_`: `loss` (mean over live networks of what is
+    minimised; in validation without distillation), `distillation_loss`,
+    `network_0_loss`, ..., and for each compiled metric `m`: `m` (mean over
+    live networks), `network_0_m`, ..., `ensemble_m`. `fit` adds
+    `learning_rate_network_0`, ....
+
+    Args:
+        networks: List of Keras models with the same inputs and outputs, which
+            share no layer. A network that is not built yet is built by `fit`.
+        distillation: `"mutual"` (a `MutualDistillation()`), a distillation
+            term, a list of terms, or None. Defaults to `"mutual"`.
+        monitor: Log by which `best_network` chooses; the networks' own values
+            of it are compared. A name with "loss" or "error" is better
+            smaller, any other one larger. Defaults to `"val_accuracy"`.
+
+    Raises:
+        ValueError: If networks are missing or share a layer, or an argument
+            is not of the kinds above.
+
+    Example:
+
+    ```python
+    trainer = keras_graft.GraftTrainer(networks, distillation="mutual")
+    trainer.compile(
+        optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    trainer.fit(train, validation_data=val, epochs=200,
+                callbacks=[keras_graft.GraftCallback()])
+    trainer.best_network.save("shipped.keras")
+    ```
+    """
+
+    def __init__(
+        self, networks, distillation="mutual", monitor="val_accuracy", **kwargs
+    ):
+        super().__init__(**kwargs)
+        networks = list(networks)
+        _check_networks(networks)
+        # Named so that it is the first attribute that Keras' saving walks:
+        # the networks are then stored once, under their position.
+        self._networks = networks
+        self.distillation = _distillation_terms(distillation, len(networks))
+        self.monitor = monitor
+        self.health = Health(self)
+        self._scoring = None
+        self._prepared = False
+
+    @property
+    def networks(self):
+        """The networks, in the order of the ring."""
+        return list(self._networks)
+
+    @property
+    def num_networks(self):
+        """N."""
+        return len(self._networks)
+
+    @property
+    def status(self):
+        """Health by position: `"live"`, `"masked"` or `"retired"`.
+
+        Assign `trainer.status[k] = "retired"` to take a network out.
+        """
+        return self.health.status
+
+    @property
+    def best_network(self):
+        """The live network with the best `monitor`, with its last weights.
+
+        Judged by the last validated epoch.
+
+        Raises:
+            ValueError: Before the first validated epoch.
+        """
+        return self._networks[self.health.best(self.monitor)]
+
+    # Building and compiling.
+
+    def build(self, input_shape=None):
+        for k, network in enumerate(self._networks):
+            if not network.built:
+                network.build(views_of(input_shape, self.num_networks)[k])
+        self.built = True
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+        auto_scale_loss=True,
+    ):
+        """Configures training; as `keras.Model.compile`, for N networks.
+
+        Args:
+            optimizer: One optimizer (or its name), copied from its config for
+                each network, or a list of N.
+            loss: As for `keras.Model.compile`.
+            loss_weights: As for `keras.Model.compile`.
+            metrics: As for `keras.Model.compile`; computed for each network
+                and for the ensemble.
+            weighted_metrics: Likewise.
+            run_eagerly: As for `keras.Model.compile`.
+            steps_per_execution: As for `keras.Model.compile`.
+            jit_compile: As for `keras.Model.compile`.
+            auto_scale_loss: Whether a network of dtype policy
+                `"mixed_float16"` gets a loss scale of its own.
+
+        Raises:
+            ValueError: If the list of optimizers has another length or holds
+                one object twice, or `loss` and the networks' last activation
+                contradict each other.
+        """
+        if loss is None:
+            raise ValueError(
+                "`loss` is missing: give a Keras loss, such as "
+                "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+            )
+        for k, network in enumerate(self._networks):
+            check_from_logits(network, loss, f"network_{k}")
+        optimizers = one_optimizer_per_network(optimizer, self.num_networks)
+        super().compile(
+            optimizer=None,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+        )
+        with self.distribute_strategy.scope():
+            self._scoring = Scoring(
+                self.num_networks, loss, loss_weights, metrics, weighted_metrics
+            )
+            # A list of its own: this is what Keras' saving walks.
+            self._optimizers = [
+                self._with_loss_scale(k, optimizer, auto_scale_loss)
+                for k, optimizer in enumerate(optimizers)
+            ]
+        self._prepared = False
+        self.loss = loss
+        self.optimizer = NetworkOptimizers(self._optimizers)
+        self._compile_config = keras.saving.serialize_keras_object(
+            {
+                "optimizer": optimizers,
+                "loss": loss,
+                "loss_weights": loss_weights,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+                "run_eagerly": run_eagerly,
+                "steps_per_execution": steps_per_execution,
+                "jit_compile": self.jit_compile,
+                "auto_scale_loss": auto_scale_loss,
+            }
+        )
+
+    def _with_loss_scale(self, k, optimizer, auto_scale_loss):
+        wrapped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        policy = self._networks[k].dtype_policy.name
+        if auto_scale_loss and policy == "mixed_float16" and not wrapped:
+            return keras.optimizers.LossScaleOptimizer(optimizer)
+        return optimizer
+
+    def get_compile_config(self):
+        return self._compile_config if self.compiled else {}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if all(network.built for network in self._networks):
+            # Slots must exist before Keras loads their values.
+            self.optimizer.build_for(self._networks)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            networks=[
+                keras.saving.serialize_keras_object(n) for n in self._networks
+            ],
+            distillation=[
+                keras.saving.serialize_keras_object(term)
+                for term in self.distillation
+            ],
+            monitor=self.monitor,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("networks", "distillation"):
+            config[key] = [
+                keras.saving.deserialize_keras_object(
+                    item, custom_objects=custom_objects
+                )
+                for item in config[key]
+            ]
+        return cls(**config)
+
+    # Training and evaluation.
+
+    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
+        """Trains the networks; as `keras.Model.fit`.
+
+        Before the first callback runs, networks and optimizers that are not
+        built yet are built from the first batch's specification.
+
+        Args:
+            x: As for `keras.Model.fit`. Inputs may hold a view for each
+                network, see the class.
+            y: As for `keras.Model.fit`.
+            *args: As for `keras.Model.fit`.
+            callbacks: As for `keras.Model.fit`.
+            **kwargs: As for `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: If the data is empty, labels do not fit the networks,
+                or a distillation term lacks its teachers.
+        """
+        self._assert_ready("fit")
+        check_not_empty(x)
+        if isinstance(x, types.GeneratorType):
+            example, x = peek(x)
+        else:
+            example = first_example(x, y, kwargs.get("sample_weight"))
+        self._prepare(*example)
+        self._check_labels(x, y)
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            self._check_labels(
+                *keras.utils.unpack_x_y_sample_weight(validation)[:2]
+            )
+        callbacks = self.health.with_recorder(callbacks)
+        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        self._assert_ready("evaluate")
+        self._prepare(*first_example(x, y, kwargs.get("sample_weight")))
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        self._assert_ready("train_on_batch")
+        self._prepare(*first_example(x, y, sample_weight))
+        return super().train_on_batch(x, y, sample_weight, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        self._assert_ready("test_on_batch")
+        self._prepare(*first_example(x, y, sample_weight))
+        return super().test_on_batch(x, y, sample_weight, **kwargs)
+
+    def _assert_ready(self, method):
+        if self._scoring is None:
+            raise ValueError(
+                f"Call `compile()` before `{method}()`: the trainer needs a "
+                "loss and an optimizer."
+            )
+        for i, term in enumerate(self.distillation):
+            if method in ("fit", "train_on_batch") and not term.ready:
+                raise ValueError(
+                    "Teachers are not saved with a trainer, so this one has "
+                    f"to be given them back before `{method}`: set "
+                    f"`trainer.distillation[{i}].teachers` to the models "
+                    f"{term.missing_teachers}."
+                )
+
+    def _prepare(self, x, y, sample_weight):
+        """Builds networks, metrics and slots from an example batch of one."""
+        if self._prepared or x is None:
+            return
+        views = views_of(x, self.num_networks)
+        with self.distribute_strategy.scope():
+            outputs = [
+                forward(network, _symbolic(views[k]), training=False)
+                for k, network in enumerate(self._networks)
+            ]
+            self.built = True
+            self._check_outputs(outputs)
+            self.optimizer.build_for(self._networks)
+            if y is not None:
+                self._scoring.build(
+                    views_of(y, self.num_networks)[0],
+                    tf.zeros([1, *outputs[0].shape[1:]]),
+                    views_of(sample_weight, self.num_networks)[0],
+                )
+                self._num_units = outputs[0].shape[-1]
+                self._prepared = True
+
+    def _check_outputs(self, outputs):
+        shapes = [tuple(output.shape[1:]) for output in outputs]
+        for k, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise ValueError(
+                    "All networks must have the same outputs. network_0 has "
+                    f"outputs of shape {shapes[0]}, network_{k} of {shape}."
+                )
+        if self.distillation and (len(shapes[0]) != 1 or shapes[0][0] < 2):
+            raise ValueError(
+                "Distillation needs one output for each of two or more "
+                f"classes. The networks have outputs of shape {shapes[0]}; "
+                "use distillation=None."
+            )
+
+    def _check_labels(self, x, y):
+        labels = all_labels(x, y)
+        if labels is not None and self._prepared:
+            for part in views_of(labels, self.num_networks):
+                check_labels(part, self._num_units, self.loss)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras would build from the first batch here, which fails under a
+        # strategy when that batch does not split evenly, and cannot build N
+        # optimizers. `_prepare` has built everything (Keras 3.15).
+        del iterator, data_batch
+
+    @property
+    def metrics(self):
+        return self._scoring.metrics if self._scoring else []
+
+    def get_metrics_result(self):
+        return self._scoring.results(self.health.live())
+
+    @property
+    def _from_logits(self):
+        if self._scoring is not None:
+            return self._scoring.from_logits
+        return final_activation(self._networks[0]) == "linear"
+
+    def call(self, inputs, training=False):
+        outputs = self._outputs(
+            views_of(inputs, self.num_networks), training=training
+        )
+        return mean_probabilities(
+            outputs, self.health.live(), self._from_logits
+        )
+
+    def train_step(self, data):
+        batch = Batch.of(data, self.num_networks)
+        weights = [network.weights for network in self._networks]
+        before = [snapshot(variables) for variables in weights]
+        with tf.GradientTape() as tape:
+            outputs, losses, finite = self._forward(batch, training=True)
+            # Summed only to make one tape do: no network's loss depends on
+            # another one's variables.
+            scaled = tf.add_n(
+                [
+                    optimizer.scale_loss(loss)
+                    for optimizer, loss in zip(
+                        self._optimizers, losses.minimised, strict=True
+                    )
+                ]
+            )
+        trainable = [network.trainable_variables for network in self._networks]
+        gradients = tape.gradient(scaled, trainable)
+        for k, optimizer in enumerate(self._optimizers):
+            healthy = losses.live[k] * all_finite(gradients[k])
+            state = state_variables(optimizer)
+            before[k] += snapshot(state)
+            optimizer.apply(gradients[k], trainable[k])
+            keep_where(healthy, [*weights[k], *state], before[k])
+        self.health.record(finite)
+        return self._score(batch, outputs, losses, losses.minimised)
+
+    def test_step(self, data):
+        batch = Batch.of(data, self.num_networks)
+        outputs, losses, _ = self._forward(batch, training=False)
+        return self._score(batch, outputs, losses, losses.supervised)
+
+    def predict_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self(x, training=False)
+
+    def _outputs(self, views, training):
+        return [
+            forward(network, views[k], training)
+            for k, network in enumerate(self._networks)
+        ]
+
+    def _forward(self, batch, training):
+        outputs = self._outputs(batch.inputs, training)
+        supervised = supervised_losses(
+            self._networks, self._scoring, batch, outputs, self._num_replicas
+        )
+        finite = finite_networks(outputs, supervised)
+        losses = step_losses(
+            batch,
+            outputs,
+            supervised,
+            self._active_terms,
+            finite * self.health.not_retired(),
+            self._from_logits,
+            self._num_replicas,
+        )
+        return outputs, losses, finite
+
+    def _score(self, batch, outputs, losses, reported):
+        outputs = finite_outputs(outputs, losses.live)
+        ensemble = None
+        if batch.shared_labels:
+            ensemble = mean_probabilities(
+                outputs, losses.live, self._from_logits
+            )
+        self._scoring.update_losses(
+            [loss * self._num_replicas for loss in reported],
+            [loss * self._num_replicas for loss in losses.distillation],
+            losses.live,
+            batch.size,
+        )
+        self._scoring.update_metrics(
+            batch.labels, outputs, batch.weights, ensemble
+        )
+        return self.get_metrics_result()
+
+    @property
+    def _num_replicas(self):
+        return self.distribute_strategy.num_replicas_in_sync
+
+    @property
+    def _active_terms(self):
+        """The terms in the graph: 0 times NaN is NaN, so weight 0 is out."""
+        return [
+            term
+            for term in self.distillation
+            if term.weight
+            and term.ready
+            and (self.num_networks > 1 or not term.needs_peers)
+        ]
+
+    def __dir__(self):
+        # Keras' saving walks these names, and would store the best network's
+        # weights under a name that a fresh trainer has not got.
+        return [name for name in super().__dir__() if name != "best_network"]
+
+
+def _check_networks(networks):
+    if not networks:
+        raise ValueError(
+            "`networks` is empty: give at least one Keras model."
+        )
+    owner = {}
+    for k, network in enumerate(networks):
+        if not isinstance(network, keras.Model):
+            raise ValueError(
+                "`networks` must be Keras models. Received at position "
+                f"{k}: {network!r}"
+            )
+        for path, layer in leaf_layers(network):
+            first = owner.setdefault(id(layer), k)
+            if first != k:
+                raise ValueError(
+                    f"network_{first} and network_{k} share the layer "
+                    f"'{path}'. Networks must share nothing: build each one "
+                    "anew, or copy one with keras.models.clone_model."
+                )
+
+
+def _distillation_terms(distillation, num_networks):
+    if distillation is None:
+        return []
+    if distillation == "mutual":
+        distillation = [MutualDistillation()]
+    if isinstance(distillation, SoftTargetDistillation):
+        distillation = [distillation]
+    if not isinstance(distillation, list | tuple) or not all(
+        isinstance(term, SoftTargetDistillation) for term in distillation
+    ):
+        raise ValueError(
+            '`distillation` must be None, "mutual", a distillation term or '
+            f"a list of terms. Received: {distillation!r}"
+        )
+    if num_networks == 1 and any(term.needs_peers for term in distillation):
+        _LOG.warning(
+            "One network has no peers: mutual distillation does nothing."
+        )
+    return list(distillation)
+
+
+def _symbolic(x):
+    return keras.tree.map_structure(
+        lambda tensor: keras.KerasTensor(
+            (None, *tensor.shape[1:]), tensor.dtype.name
+        ),
+        x,
+    )

@@ -1,0 +1,109 @@
+"""What `fit` was given: an example of it, and what is wrong with it."""
+
+import itertools
+import types
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+def check_not_empty(x: Any) -> None:
+    """Refuses data without a single batch.
+
+    Args:
+        x: As for `keras.Model.fit`.
+
+    Raises:
+        ValueError: If nothing can be drawn.
+    """
+    empty = (
+        "There is no training data: the dataset holds no batch. If it drops "
+        "incomplete batches, its batch size may be larger than the data."
+    )
+    if isinstance(x, tf.data.Dataset):
+        if int(x.cardinality()) == 0:
+            raise ValueError(empty)
+    elif isinstance(x, keras.utils.PyDataset):
+        if x.num_batches == 0:
+            raise ValueError(empty)
+    elif not isinstance(x, types.GeneratorType):
+        leaves = keras.tree.flatten(x)
+        if not leaves or any(
+            leaf is not None and hasattr(leaf, "shape") and not len(leaf)
+            for leaf in leaves
+        ):
+            raise ValueError(empty)
+
+
+def first_example(x: Any, y: Any, sample_weight: Any) -> tuple:
+    """A batch of one with the structure and types of the data.
+
+    Nothing is drawn from a dataset: its specification is enough, and an
+    iterator more would change the order of a shuffled one.
+
+    Args:
+        x: As for `keras.Model.fit`.
+        y: As for `keras.Model.fit`.
+        sample_weight: As for `keras.Model.fit`.
+
+    Returns:
+        `(x, y, sample_weight)`, each None where absent or unknown.
+    """
+    if isinstance(x, tf.data.Dataset):
+        batch = keras.tree.map_structure(_zeros, x.element_spec)
+        return keras.utils.unpack_x_y_sample_weight(batch)
+    if isinstance(x, keras.utils.PyDataset):
+        batch = keras.tree.map_structure(_first, x[0])
+        return keras.utils.unpack_x_y_sample_weight(batch)
+    if not hasattr(x, "shape") and not isinstance(x, dict | list | tuple):
+        return None, None, None
+    return tuple(
+        None if part is None else keras.tree.map_structure(_first, part)
+        for part in (x, y, sample_weight)
+    )
+
+
+def peek(x: Any) -> tuple[tuple, Any]:
+    """The first batch of a generator, and a generator that repeats it.
+
+    Args:
+        x: A generator of batches.
+
+    Returns:
+        `(example, generator)`.
+
+    Raises:
+        ValueError: If the generator is exhausted.
+    """
+    try:
+        batch = next(x)
+    except StopIteration:
+        raise ValueError("The generator yields no batch.") from None
+    example = keras.tree.map_structure(_first, batch)
+    chained = (item for item in itertools.chain([batch], x))
+    return keras.utils.unpack_x_y_sample_weight(example), chained
+
+
+def all_labels(x: Any, y: Any) -> Any:
+    """The labels that can be looked at before training.
+
+    Args:
+        x: As for `keras.Model.fit`.
+        y: As for `keras.Model.fit`.
+
+    Returns:
+        Arrays where labels were given as arrays, else an example of one.
+    """
+    if y is None:
+        return first_example(x, y, None)[1]
+    return keras.tree.map_structure(np.asarray, y)
+
+
+def _zeros(spec):
+    shape = [1 if size is None else size for size in spec.shape]
+    return tf.zeros([1, *shape[1:]] if shape else [], spec.dtype)
+
+
+def _first(array):
+    return None if array is None else tf.convert_to_tensor(array[:1])
