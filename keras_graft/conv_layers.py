@@ -100,24 +100,28 @@ def leaf_layers(
         prefix: Path put before each name.
 
     Yields:
-        Pairs (path, layer).
+        Pairs (path, layer); no path comes twice.
     """
     seen: set[int] = set()
+    taken: set[str] = set()
 
     def walk(layer, path):
-        children = _children(layer)
-        for child in children:
+        for child in _children(layer):
             if id(child) in seen:
                 continue
             seen.add(id(child))
             child_path = f"{path}{child.name}"
+            # Custom layers may give one name to several of their sublayers.
+            while child_path in taken:
+                child_path += "'"
+            taken.add(child_path)
             if _children(child):
                 yield from walk(child, f"{child_path}/")
-            if not _children(child) or _own_variables(child):
+            if not _children(child) or own_variables(child):
                 yield child_path, child
 
     yield from walk(model, prefix)
-    if _own_variables(model):
+    if own_variables(model):
         yield prefix + model.name, model
 
 
@@ -126,8 +130,8 @@ def conv_kernels(
 ) -> tuple[list[ConvKernel], list[tuple[str, str]]]:
     """Finds the convolution kernels that can be grafted.
 
-    A kernel takes part when it is a trainable floating-point variable that
-    can be assigned: frozen layers, LoRA and quantised layers do not.
+    A kernel takes part when training changes it: frozen layers, layers that
+    the model never calls, LoRA and quantised layers do not.
 
     Args:
         model: Any built Keras model.
@@ -137,12 +141,13 @@ def conv_kernels(
         left out a pair (path, reason).
     """
     kernels, skipped = [], []
+    trained = {id(variable) for variable in model.trainable_variables}
     for path, layer in leaf_layers(model):
         for attribute, filter_axes in _kernel_attributes(layer):
             name = path
             if attribute != "kernel":
                 name = f"{path}/{attribute}"
-            reason = _reason_to_skip(layer, attribute)
+            reason = _reason_to_skip(layer, attribute, trained)
             if reason:
                 skipped.append((name, reason))
             else:
@@ -181,16 +186,28 @@ def structure_differences(networks: Sequence[keras.Model]) -> list[str]:
     return lines
 
 
+def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Weights that belong to a layer and to none of its sublayers."""
+    inside = {
+        id(variable)
+        for child in _children(layer)
+        for variable in child.weights
+    }
+    return [v for v in layer.weights if id(v) not in inside]
+
+
 def _signature(network):
     return [
         (
             path,
             type(layer).__name__,
-            tuple(tuple(v.shape) for v in _own_variables(layer)),
-            bool(layer.trainable),
+            tuple(tuple(v.shape) for v in own_variables(layer)),
+            tuple(
+                layer.trainable and v.trainable for v in own_variables(layer)
+            ),
         )
         for path, layer in leaf_layers(network)
-        if _own_variables(layer)
+        if own_variables(layer)
     ]
 
 
@@ -198,8 +215,13 @@ def _describe(entry):
     if entry is None:
         return "no layer"
     path, kind, shapes, trainable = entry
-    frozen = "" if trainable else ", frozen"
-    return f"{kind} '{path}' {list(shapes)}{frozen}"
+    frozen = [
+        shape
+        for shape, free in zip(shapes, trainable, strict=True)
+        if not free
+    ]
+    note = f", not trainable: {frozen}" if frozen else ""
+    return f"{kind} '{path}' {list(shapes)}{note}"
 
 
 def _kernel_attributes(layer):
@@ -209,31 +231,22 @@ def _kernel_attributes(layer):
     return ()
 
 
-def _reason_to_skip(layer, attribute):
+def _reason_to_skip(layer, attribute, trained):
+    if not layer.built:
+        return "it is not built: nothing calls it"
     if getattr(layer, "lora_enabled", False):
         return "its kernel is adapted by LoRA"
     if getattr(layer, "quantization_mode", None):
         return "its kernel is quantised"
     if not layer.trainable:
         return "it is frozen"
-    variable = getattr(layer, attribute)
-    if not variable.trainable:
+    if id(getattr(layer, attribute)) not in trained:
         return "its kernel is frozen"
     return None
 
 
 def _children(layer):
-    # `_layers` is Keras' own record of sublayers. The public `layers` of a
-    # model is the same list without its input layers, and custom layers made
-    # of layers have no public one.
-    return list(getattr(layer, "layers", None) or layer._layers)
-
-
-def _own_variables(layer):
-    """Weights that belong to this layer and to none of its sublayers."""
-    inside = {
-        id(variable)
-        for child in _children(layer)
-        for variable in child.weights
-    }
-    return [v for v in layer.weights if id(v) not in inside]
+    # Models list their layers. A custom layer made of layers has no public
+    # list; `_layers` is Keras' own record of them.
+    is_model = isinstance(layer, keras.Model)
+    return list(layer.layers if is_model else layer._layers)

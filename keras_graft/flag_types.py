@@ -12,7 +12,11 @@ _INT32_MAX = 2**31 - 1
 
 
 class Number(absl_flags.ArgumentParser):
-    """A finite number in an interval: absl's own bounds let NaN through."""
+    """A number in an interval, NaN refused: absl's own bounds let it through.
+
+    An interval is written as in mathematics, such as `[0, 1)`; one that ends
+    with `inf)` refuses infinity.
+    """
 
     def __init__(self, interval: str):
         super().__init__()
@@ -26,9 +30,10 @@ class Number(absl_flags.ArgumentParser):
             value = float(argument)
         except ValueError:
             value = math.nan
+        # Asked this way round, since every comparison with NaN is false.
         above = value > self._low if self._open[0] else value >= self._low
         below = value < self._high if self._open[1] else value <= self._high
-        if not (math.isfinite(value) and above and below):
+        if not (above and below):
             raise ValueError(f"it must be {self.syntactic_help}")
         return value
 

@@ -199,7 +199,7 @@ _GROUPS: dict[str, tuple[_Spec, ...]] = {
         _Spec(
             "graft_threshold",
             0.1,
-            Number("[0, inf)"),
+            Number("(0, inf)"),
             "Sources internal and noise change the filters whose l1 norm is "
             "below this.",
         ),
@@ -270,7 +270,7 @@ _GROUPS: dict[str, tuple[_Spec, ...]] = {
             "auto",
             Choice(("auto", "none", "mirrored", "multiworker")),
             "How devices share a step. auto: multiworker where TF_CONFIG is "
-            "set, mirrored on several GPUs, else none.",
+            "set, mirrored on several GPUs or with --replicas, else none.",
         ),
         _Spec(
             "replicas",

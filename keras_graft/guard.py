@@ -11,15 +11,15 @@ def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
     """1.0 if every number is finite on every replica, else 0.0.
 
     Args:
-        tensors: Tensors, `tf.IndexedSlices` or None, of any shape.
+        tensors: Tensors or variables of any shape; integers are finite.
 
     Returns:
         Scalar tensor, float32.
     """
     bad = [
-        tf.reduce_any(~tf.math.is_finite(_values(tensor)))
-        for tensor in tensors
-        if tensor is not None
+        tf.reduce_any(~tf.math.is_finite(tensor))
+        for tensor in map(tf.convert_to_tensor, tensors)
+        if tensor.dtype.is_floating
     ]
     return 1.0 - tf.minimum(_over_replicas(tf.reduce_any(tf.stack(bad))), 1.0)
 
@@ -54,7 +54,3 @@ def _over_replicas(flag):
     if context is None or context.num_replicas_in_sync == 1:
         return count
     return context.all_reduce(tf.distribute.ReduceOp.SUM, count)
-
-
-def _values(tensor):
-    return tensor.values if isinstance(tensor, tf.IndexedSlices) else tensor

@@ -33,7 +33,9 @@ def feeding_convolutions(
     has_graph = graph.add(model)
     rank = {id(layer): i for i, layer in enumerate(layers)}
     for layer in layers:
-        if id(layer) in graph.upstream and not is_convolution(layer):
+        # What a layer made of layers owns itself goes with the convolution
+        # inside it, which the order of creation has found.
+        if id(layer) in graph.upstream and not _last_convolution(layer):
             owners[id(layer)] = graph.nearest_convolution(layer, rank)
     return owners, has_graph
 
@@ -75,7 +77,7 @@ class _Graph:
             if _is_functional(nested):
                 complete &= self.add(nested)
                 self._connect_inputs(nested, tensors)
-            elif getattr(operation, "_layers", None):
+            elif _is_composite(operation):
                 complete = False
         return complete
 
@@ -104,6 +106,12 @@ def _is_functional(model):
     return isinstance(model, keras.Model) and hasattr(model, "_nodes")
 
 
+def _is_composite(operation):
+    """Whether an operation is a layer made of layers that hold weights."""
+    children = getattr(operation, "_layers", None)
+    return bool(children) and any(child.weights for child in children)
+
+
 def _producer(tensor):
     """The leaf operation that makes a tensor, nested models entered."""
     operation, _, index = tensor._keras_history
@@ -117,9 +125,8 @@ def _last_convolution(operation):
     """A convolution, or the last one created inside a composite layer."""
     if is_convolution(operation):
         return operation
-    inside = [
-        layer
-        for _, layer in leaf_layers(operation)
-        if is_convolution(layer)
-    ] if isinstance(operation, keras.layers.Layer) else []
+    if not isinstance(operation, keras.layers.Layer):
+        return None
+    layers = [layer for _, layer in leaf_layers(operation)]
+    inside = [layer for layer in layers if is_convolution(layer)]
     return inside[-1] if inside else None

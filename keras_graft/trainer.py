@@ -257,18 +257,39 @@ class GraftTrainer(keras.Model):
 
     # Training and evaluation.
 
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        **kwargs,
+    ):
         """Trains the networks; as `keras.Model.fit`.
 
         Before the first callback runs, networks and optimizers that are not
         built yet are built from the first batch's specification.
 
         Args:
-            x: As for `keras.Model.fit`. Inputs may hold a view for each
-                network, see the class.
+            x: As for `keras.Model.fit`, or with a view for each network, see
+                the class.
             y: As for `keras.Model.fit`.
-            *args: As for `keras.Model.fit`.
+            batch_size: As for `keras.Model.fit`.
+            epochs: As for `keras.Model.fit`.
+            verbose: As for `keras.Model.fit`.
             callbacks: As for `keras.Model.fit`.
+            validation_split: As for `keras.Model.fit`.
+            validation_data: As for `keras.Model.fit`.
+            shuffle: As for `keras.Model.fit`.
+            class_weight: As for `keras.Model.fit`.
+            sample_weight: As for `keras.Model.fit`.
             **kwargs: As for `keras.Model.fit`.
 
         Returns:
@@ -283,16 +304,28 @@ class GraftTrainer(keras.Model):
         if isinstance(x, types.GeneratorType):
             example, x = peek(x)
         else:
-            example = first_example(x, y, kwargs.get("sample_weight"))
+            example = first_example(x, y, sample_weight)
         self._prepare(*example)
         self._check_labels(x, y)
-        validation = kwargs.get("validation_data")
-        if validation is not None:
+        if validation_data is not None:
             self._check_labels(
-                *keras.utils.unpack_x_y_sample_weight(validation)[:2]
+                *keras.utils.unpack_x_y_sample_weight(validation_data)[:2]
             )
-        callbacks = self.health.with_recorder(callbacks)
-        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=self.health.with_recorder(callbacks),
+            validation_split=validation_split,
+            validation_data=validation_data,
+            # Keras warns where it is asked to shuffle what it cannot.
+            shuffle=shuffle and not _comes_in_order(x),
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            **kwargs,
+        )
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         self._assert_ready("evaluate")
@@ -413,11 +446,14 @@ class GraftTrainer(keras.Model):
         trainable = [network.trainable_variables for network in self._networks]
         gradients = tape.gradient(scaled, trainable)
         for k, optimizer in enumerate(self._optimizers):
-            healthy = losses.live[k] * all_finite(gradients[k])
-            state = state_variables(optimizer)
-            before[k] += snapshot(state)
+            state = [*weights[k], *state_variables(optimizer)]
+            before[k] += snapshot(state[len(weights[k]) :])
             optimizer.apply(gradients[k], trainable[k])
-            keep_where(healthy, [*weights[k], *state], before[k])
+            # What the update made tells of its gradient too. A look at the
+            # gradient itself would keep TensorFlow from the rewrites that it
+            # makes in a plain fit, and change the last bits.
+            healthy = losses.live[k] * all_finite(state)
+            keep_where(healthy, state, before[k])
         self.health.record(finite)
         return self._score(batch, outputs, losses, losses.minimised)
 
@@ -542,3 +578,7 @@ def _symbolic(x):
         ),
         x,
     )
+
+
+def _comes_in_order(x):
+    return isinstance(x, tf.data.Dataset | types.GeneratorType)

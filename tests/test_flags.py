@@ -238,6 +238,13 @@ def test_flag_without_a_meaning_inside_one_flagfile_is_refused(parse, tmp_path):
         parse(f"--flagfile={file}")
 
 
+def test_flag_that_a_flagfile_took_the_meaning_from_is_refused(parse, tmp_path):
+    base = tmp_path / "base.flags"
+    base.write_text("--graft_criterion=gamma\n")
+    with pytest.raises(ValueError, match="--graft_slope=3.0 has no meaning"):
+        parse(f"--flagfile={base}", "--graft_slope=3")
+
+
 def test_later_flag_resets_what_it_takes_the_meaning_from(parse, tmp_path):
     base = tmp_path / "base.flags"
     base.write_text("--graft_slope=3\n--graft_every=2\n")
@@ -383,9 +390,10 @@ def test_launch_refuses_before_tensorflow_is_imported(
 
 def test_launch_refuses_in_a_blink(tmp_path):
     start = time.monotonic()
-    launch(tmp_path, "--learning_rate=nan")
-    # A fraction of a second; importing TensorFlow alone takes longer.
+    code, _, _, error = launch(tmp_path, "--learning_rate=nan")
+    # A fraction of a second, were the machine not shared.
     assert time.monotonic() - start < 3.0
+    assert (code, "FATAL" in error) == (1, True)
 
 
 def test_launch_help_lists_the_flags_without_tensorflow(tmp_path):

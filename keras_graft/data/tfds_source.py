@@ -62,9 +62,7 @@ def _root(data_dir: str | None) -> pathlib.Path:
     return pathlib.Path(data_dir).expanduser().absolute()
 
 
-def _prepare(
-    dataset: type, root: pathlib.Path, prepared: pathlib.Path
-) -> None:
+def _prepare(dataset: type, root: pathlib.Path, prepared: pathlib.Path) -> None:
     """Makes the prepared directory from the archive."""
     import tensorflow_datasets as tfds
 

@@ -137,6 +137,7 @@ class GraftCallback(keras.callbacks.Callback):
         self._check_meaning()
         self.coefficients = {}
         self._plan = None
+        self._said = set()
 
     def _check_meaning(self):
         source = self._config["source"]
@@ -170,25 +171,43 @@ class GraftCallback(keras.callbacks.Callback):
             return False
         return (epoch - start) % self._config["every"] == 0
 
-    def on_train_begin(self, logs=None):
-        networks = getattr(self.model, "networks", None)
+    def check(self, model):
+        """Aligns the networks and says what is left out.
+
+        Args:
+            model: A model with a list `networks`, all built.
+
+        Raises:
+            ValueError: If there is nothing to graft or the networks'
+                architectures differ.
+        """
+        networks = getattr(model, "networks", None)
         if not networks:
             raise ValueError(
                 "GraftCallback needs a model with a list `networks`, such as "
-                f"keras_graft.GraftTrainer. Received: {self.model!r}"
+                f"keras_graft.GraftTrainer. Received: {model!r}"
             )
         external = self._config["source"] == "external"
         blend = self._config["blend"] if external else KERNELS
         self._plan = graft_plan(networks, blend)
+        notes = [
+            f"Not grafted: '{path}', since {reason}."
+            for path, reason in self._plan.skipped
+        ]
         if external and len(networks) == 1:
-            _LOG.warning("One network has no peers: grafting does nothing.")
-        for path, reason in self._plan.skipped:
-            _LOG.warning("Not grafted: '%s', since %s.", path, reason)
+            notes.append("One network has no peers: grafting does nothing.")
         if not self._plan.has_graph:
-            _LOG.warning(
+            notes.append(
                 "A network has no graph (it is subclassed): layers take the "
                 "coefficient of the convolution created before them."
             )
+        for note in notes:
+            if note not in self._said:
+                self._said.add(note)
+                _LOG.warning(note)
+
+    def on_train_begin(self, logs=None):
+        self.check(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.coefficients = {}

@@ -1,0 +1,99 @@
+"""Shows the invalid filters of saved Keras models.
+
+    python -m keras_graft.diagnosis MODEL.keras [MODEL2.keras ...]
+
+One model: a table of its layers. Several of one architecture: their totals
+side by side, and their l1 norms at the filters that the first model calls
+valid or invalid.
+"""
+
+import os
+import sys
+
+from absl import app
+from absl import flags
+
+from keras_graft.diagnosis import pictures
+from keras_graft.diagnosis import saved_models
+from keras_graft.diagnosis.filter_norms import check_thresholds
+
+_JSON = flags.DEFINE_string("json", None, "File to write the numbers to.")
+_PLOT = flags.DEFINE_string(
+    "plot", None, "File to draw the picture to: .png, .svg or .pdf."
+)
+_THRESHOLDS = flags.DEFINE_list(
+    "thresholds",
+    ["1", "0.1", "0.01", "0.001"],
+    "l1 norms below which a filter is invalid, with commas between.",
+)
+
+
+def main(argv):
+    try:
+        _run(argv[1:])
+    except ValueError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _run(paths):
+    if not paths:
+        raise ValueError(
+            "Name at least one saved model: python -m keras_graft.diagnosis "
+            "MODEL.keras"
+        )
+    thresholds = _thresholds()
+    for path in paths:
+        saved_models.check_file(path)
+    _check_output("json", _JSON.value, (".json",))
+    _check_output("plot", _PLOT.value, pictures.FORMATS)
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    # TensorFlow's start-up lines would come before the table.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from keras_graft.diagnosis import compare
+    from keras_graft.diagnosis import diagnose
+
+    models = [saved_models.load(path) for path in paths]
+    if len(models) == 1:
+        report = diagnose(models[0], thresholds)
+    else:
+        report = compare(models, thresholds, names=_short_names(paths))
+    print(report)
+    if _JSON.value:
+        report.to_json(_JSON.value)
+    if _PLOT.value:
+        report.plot(_PLOT.value)
+
+
+def _thresholds():
+    try:
+        values = [float(text) for text in _THRESHOLDS.value]
+    except ValueError:
+        raise ValueError(
+            "--thresholds must be numbers with commas between, such as "
+            f"--thresholds=1,0.1. Received: {','.join(_THRESHOLDS.value)}"
+        ) from None
+    return check_thresholds(values)
+
+
+def _short_names(paths):
+    """The paths without the folders that they share."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    shared = os.path.commonpath(folders)
+    return [os.path.relpath(path, shared) for path in paths]
+
+
+def _check_output(flag, path, endings):
+    if path is None:
+        return
+    if os.path.splitext(path)[1].lower() not in endings:
+        raise ValueError(
+            f"--{flag} must end with {' or '.join(endings)}. Received: {path}"
+        )
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ValueError(f"--{flag}={path}: there is no folder {folder}.")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,75 @@
+"""The convolution kernels of a model, to be read only."""
+
+import keras
+import numpy as np
+
+from keras_graft import conv_layers
+from keras_graft.conv_layers import ConvKernel
+from keras_graft.diagnosis.filter_norms import filter_l1_norms
+
+
+def kernels_to_read(
+    model: keras.Model,
+) -> tuple[list[ConvKernel], list[tuple[str, str]]]:
+    """Finds the kernels that can be measured, frozen ones included.
+
+    A kernel that is adapted by LoRA is measured as the layer applies it: the
+    frozen kernel plus its update.
+
+    Args:
+        model: Any built Keras model.
+
+    Returns:
+        `(kernels, skipped)`: the kernels in layer order, and for each one
+        left out a pair (path, reason).
+
+    Raises:
+        ValueError: If the model is not built, holds several networks, or
+            has no kernel that can be measured.
+    """
+    if getattr(model, "networks", None):
+        raise ValueError(
+            f"'{model.name}' holds {len(model.networks)} networks. Give one "
+            "of them (`model.networks[0]`), or all to `compare`."
+        )
+    if not model.built:
+        raise ValueError(
+            f"The model '{model.name}' is not built, so it has no weights to "
+            "read. Call it on a batch or `build(input_shape)` first."
+        )
+    kernels, skipped = [], []
+    for path, layer in conv_layers.leaf_layers(model):
+        for attribute, axes in conv_layers._kernel_attributes(layer):
+            name = path if attribute == "kernel" else f"{path}/{attribute}"
+            reason = _reason_to_skip(layer)
+            if reason:
+                skipped.append((name, reason))
+            else:
+                kernels.append(ConvKernel(layer, attribute, axes, name))
+    if not kernels:
+        reasons = "".join(f"\n  {path}: {why}" for path, why in skipped)
+        raise ValueError(
+            f"The model '{model.name}' has no convolution kernel to measure."
+            + (f" Left out:{reasons}" if reasons else "")
+        )
+    return kernels, skipped
+
+
+def _reason_to_skip(layer):
+    if not layer.built:
+        return "it is not built"
+    if getattr(layer, "quantization_mode", None):
+        return "its kernel is quantised"
+    return None
+
+
+def read(kernel: ConvKernel) -> np.ndarray:
+    """The kernel's value, float32 or float64."""
+    value = keras.ops.convert_to_numpy(kernel.variable)
+    wide = value.dtype == np.float64
+    return value if wide else value.astype("float32", copy=False)
+
+
+def norms_of_filters(kernel: ConvKernel) -> np.ndarray:
+    """The l1 norm of each filter, shape (filters,), float64."""
+    return filter_l1_norms(read(kernel), kernel.filter_axes)

@@ -1,0 +1,168 @@
+"""Trains N networks together and ships one, from a flagfile.
+
+    python -m keras_graft.launch --flagfile=cifar10.flags --data_dir=DIR
+
+Without a flagfile: the recipe `digits.flags`, on data that installs with the
+package. `--help` lists the flags.
+"""
+
+import logging
+import sys
+import time
+
+from absl import app
+
+from keras_graft import flags
+from keras_graft.runs.exit_codes import ALL_DIVERGED
+from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
+from keras_graft.runs.exit_codes import DONE
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_directory import write_atomically
+
+
+def main(argv):
+    """Runs what the flags say; returns the exit code."""
+    del argv  # Everything is in the flags.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return run(flags.settings())
+    except RunError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run(settings):
+    """Trains, evaluates and writes the run directory.
+
+    Args:
+        settings: What `flags.settings` returns.
+
+    Returns:
+        Exit code.
+
+    Raises:
+        RunError: If the run is refused or fails in a known way.
+    """
+    directory = RunDirectory(settings.workdir)
+    flags_text = flags.flags_text(settings)
+    if directory.refuse_another_run(flags_text, settings.resume):
+        print(f"This run is finished: {directory.results}")
+        return DONE
+
+    from keras_graft.runs import strategy as devices
+
+    devices.quiet_tensorflow()
+    strategy = devices.make_strategy(settings.strategy, settings.replicas)
+    devices.set_precision(settings.precision)
+    splits = _splits(settings)
+
+    from keras_graft.runs import recipe
+
+    try:
+        steps = recipe.steps_per_epoch(settings, splits)
+        with devices.scope_of(strategy):
+            trainer = recipe.make_trainer(settings, splits)
+        graft = recipe.make_graft_callback(settings)
+        if graft is not None:
+            graft.check(trainer)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    _print_start(settings, splits, devices.describe_devices(strategy), steps)
+
+    directory.create(flags_text)
+    callbacks, monitor = recipe.make_callbacks(
+        settings, splits, directory, graft, steps
+    )
+    started = time.monotonic()
+    trainer.fit(
+        recipe.training_data(settings, splits),
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        validation_data=recipe.evaluation_data(
+            settings, splits, recipe.monitored_split(splits)
+        ),
+        callbacks=callbacks,
+        verbose=0,
+    )
+    seconds = time.monotonic() - started
+    if "live" not in trainer.status:
+        raise RunError(
+            "Every network diverged, so there is none to ship. Lower "
+            f"--learning_rate={settings.learning_rate}.",
+            ALL_DIVERGED,
+        )
+    _finish(settings, splits, directory, trainer, monitor, seconds, flags_text)
+    return DONE
+
+
+def _splits(settings):
+    from keras_graft import data
+    from keras_graft.runs.recipe import load_splits
+
+    try:
+        return load_splits(settings)
+    except data.DataUnavailableError as error:
+        raise RunError(str(error), DATA_UNAVAILABLE) from error
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def _print_start(settings, splits, devices, steps):
+    validation = 0 if splits.validation is None else len(splits.validation)
+    print(
+        f"{settings.num_networks} x {settings.model} on {settings.dataset}: "
+        f"{len(splits.train)} training, {validation} validation, "
+        f"{len(splits.test)} test images; {settings.epochs} epochs of {steps} "
+        f"steps; {devices}"
+    )
+    dropped = len(splits.train) - steps * settings.batch_size
+    if settings.steps_per_epoch is None and dropped:
+        print(
+            f"The last {dropped} images of each epoch's order make no whole "
+            "batch and are left out; they differ from epoch to epoch."
+        )
+    print(f"Run directory: {settings.workdir}")
+
+
+def _finish(settings, splits, directory, trainer, monitor, seconds, text):
+    from keras_graft.runs import recipe
+    from keras_graft.runs import report
+    from keras_graft.runs import results
+
+    test_logs = trainer.evaluate(
+        recipe.evaluation_data(settings, splits, splits.test),
+        verbose=0,
+        return_dict=True,
+    )
+    selected = trainer.networks.index(trainer.best_network)
+    history = results.read_history(directory.history)
+    found = results.run_results(
+        settings,
+        splits,
+        history,
+        selected,
+        list(trainer.status),
+        test_logs,
+        monitor.total_filters,
+        seconds,
+    )
+    for k, network in enumerate(trainer.networks):
+        # So that plain Keras can evaluate the file as it is loaded.
+        network.compile(
+            optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
+        )
+        network.save(directory.network(k))
+    trainer.best_network.save(directory.shipped)
+    coefficients = report.read_coefficients(directory.coefficients)
+    page = report.report_html(found, history, coefficients, text)
+    write_atomically(directory.report, page)
+    # Last: a run with this file is finished.
+    write_atomically(directory.results, found.to_json())
+    print(results.summary(found, monitor.before, directory.shipped))
+    print(f"\n  report            {directory.report}")
+
+
+if __name__ == "__main__":
+    flags.define()
+    app.run(main, flags_parser=flags.parse_or_exit)

@@ -1,0 +1,64 @@
+"""One bar for the whole run."""
+
+import sys
+
+import keras
+import tqdm
+
+_COLUMNS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "val_accuracy": "validation",
+    "val_ensemble_accuracy": "ensemble",
+}
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows epoch, time left and a few numbers; the rest is in the CSV file.
+
+    In a terminal a bar, elsewhere a line for each epoch.
+
+    Args:
+        epochs: Epochs of the run.
+        steps: Steps in an epoch.
+        file: Where to write. Defaults to standard error.
+    """
+
+    def __init__(self, epochs, steps, file=None):
+        super().__init__()
+        self._epochs = epochs
+        self._steps = steps
+        self._file = file or sys.stderr
+        self._bar = None
+        self._done = 0
+
+    def on_train_begin(self, logs=None):
+        self._bar = tqdm.tqdm(
+            total=self._epochs * self._steps,
+            unit="step",
+            file=self._file,
+            dynamic_ncols=True,
+            disable=not self._file.isatty(),
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}")
+        self._done = epoch * self._steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.update(self._done + batch + 1 - self._bar.n)
+
+    def on_epoch_end(self, epoch, logs=None):
+        columns = {
+            column: f"{logs[key]:.4f}"
+            for key, column in _COLUMNS.items()
+            if key in logs
+        }
+        self._bar.set_postfix(columns)
+        if self._bar.disable:
+            numbers = "  ".join(f"{k} {v}" for k, v in columns.items())
+            self._file.write(f"epoch {epoch + 1}/{self._epochs}  {numbers}\n")
+            self._file.flush()
+
+    def on_train_end(self, logs=None):
+        self._bar.close()

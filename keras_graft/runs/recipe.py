@@ -1,0 +1,260 @@
+"""From settings to what trains: networks, optimizers, data, callbacks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_graft import data
+from keras_graft import grafting
+from keras_graft import models
+from keras_graft.coupled_sgd import CoupledSGD
+from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.distillation import MutualDistillation
+from keras_graft.distillation import TeacherDistillation
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.progress import Progress
+from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.trainer import GraftTrainer
+
+# The paper's steps, as shares of the epochs: 60, 120 and 180 of 200.
+_STEPS = (0.3, 0.6, 0.9)
+_MIXING = ("cutmix", "mixup")
+# Images that the divergence between the networks is measured on.
+_DIVERGENCE_IMAGES = 512
+
+
+def load_splits(settings: Any) -> data.Splits:
+    """Reads the images of a run."""
+    return data.load(
+        settings.dataset,
+        data_dir=settings.data_dir,
+        train_examples=settings.train_examples,
+        validation_fraction=settings.validation_fraction,
+        seed=settings.seed,
+    )
+
+
+def steps_per_epoch(settings: Any, splits: data.Splits) -> int:
+    """Number of whole batches in an epoch."""
+    return data.steps_per_epoch(
+        len(splits.train), settings.batch_size, settings.steps_per_epoch
+    )
+
+
+def training_data(settings: Any, splits: data.Splits) -> Any:
+    """The batches to train on, epoch after epoch."""
+    return data.training_batches(
+        splits.train,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augment=settings.augment,
+        num_networks=settings.num_networks,
+        batches=settings.batches,
+        num_classes=splits.num_classes,
+        steps_per_epoch=settings.steps_per_epoch,
+    )
+
+
+def monitored_split(splits: data.Splits) -> data.Split:
+    """The split that the shipped network is chosen on."""
+    return splits.test if splits.validation is None else splits.validation
+
+
+def evaluation_data(settings: Any, splits: data.Splits, split: Any) -> Any:
+    """Batches to evaluate on, with the labels that the loss takes."""
+    batches = data.evaluation_batches(split, max(settings.batch_size, 256))
+    if settings.augment in _MIXING:
+        batches = batches.map(
+            lambda x, y: (x, keras.ops.one_hot(y, splits.num_classes))
+        )
+    return batches
+
+
+def learning_rates(settings: Any) -> list[float]:
+    """The initial learning rate of each network."""
+    if settings.learning_rate_spread == "ring":
+        return grafting.ring_learning_rates(
+            settings.learning_rate, settings.num_networks
+        )
+    return [settings.learning_rate] * settings.num_networks
+
+
+def schedule(rate: float, name: str, epochs: int, steps: int) -> Any:
+    """The course of a learning rate.
+
+    Args:
+        rate: Initial learning rate.
+        name: `"constant"`, `"step"` or `"cosine"`.
+        epochs: Epochs of the run.
+        steps: Steps in an epoch.
+
+    Returns:
+        A float or a Keras schedule.
+    """
+    if name == "cosine":
+        return keras.optimizers.schedules.CosineDecay(rate, epochs * steps)
+    if name == "step":
+        boundaries = [round(epochs * share) * steps for share in _STEPS]
+        values = [rate * 0.1**i for i in range(len(_STEPS) + 1)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(
+            boundaries, values
+        )
+    return rate
+
+
+def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
+    """Builds networks and optimizers, in the current strategy's scope."""
+    networks = [
+        models.build(
+            settings.model,
+            splits.num_classes,
+            input_shape=splits.train.images.shape[1:],
+            seed=network_seed(settings.seed, k),
+            pixel_mean=splits.pixel_mean,
+            pixel_std=splits.pixel_std,
+        )
+        for k in range(settings.num_networks)
+    ]
+    trainer = GraftTrainer(networks, distillation=_terms(settings))
+    steps = steps_per_epoch(settings, splits)
+    trainer.compile(
+        optimizer=[
+            CoupledSGD(
+                schedule(rate, settings.schedule, settings.epochs, steps),
+                momentum=settings.momentum,
+                weight_decay=settings.weight_decay,
+            )
+            for rate in learning_rates(settings)
+        ],
+        loss=loss(settings.augment in _MIXING),
+        metrics=["accuracy"],
+        steps_per_execution=settings.steps_per_execution,
+        jit_compile=settings.jit,
+    )
+    return trainer
+
+
+def network_seed(seed: int, k: int) -> int:
+    """Seed of network k's initial weights; the same whatever N is.
+
+    Args:
+        seed: Seed of the run.
+        k: Position of the network.
+    """
+    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
+
+
+def loss(one_hot: bool = False) -> keras.losses.Loss:
+    """Crossentropy of logits and labels."""
+    if one_hot:
+        return keras.losses.CategoricalCrossentropy(from_logits=True)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _terms(settings):
+    terms = []
+    if settings.mutual_weight and settings.num_networks > 1:
+        terms.append(
+            MutualDistillation(
+                temperature=settings.mutual_temperature,
+                weight=settings.mutual_weight,
+            )
+        )
+    if settings.teachers and settings.teacher_weight:
+        terms.append(
+            TeacherDistillation(
+                [_teacher(path) for path in settings.teachers],
+                temperature=settings.teacher_temperature,
+                weight=settings.teacher_weight,
+            )
+        )
+    return terms
+
+
+def _teacher(path):
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(
+            f"--teachers={path} cannot be loaded as a Keras model: {error}"
+        ) from error
+
+
+def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
+    """The graft that the settings ask for, or None."""
+    if not settings.graft:
+        return None
+    arguments = {
+        "source": settings.graft_source,
+        "every": settings.graft_every,
+        "start": settings.graft_start,
+        "stop": settings.graft_stop,
+    }
+    if settings.graft_source != "external":
+        arguments["threshold"] = settings.graft_threshold
+    else:
+        arguments["criterion"] = settings.graft_criterion
+        arguments["blend"] = settings.graft_blend
+        if settings.graft_criterion != "gamma":
+            arguments["amplitude"] = settings.graft_amplitude
+            arguments["slope"] = settings.graft_slope
+    return grafting.GraftCallback(**arguments)
+
+
+def make_callbacks(
+    settings: Any,
+    splits: data.Splits,
+    directory: RunDirectory,
+    graft: grafting.GraftCallback | None,
+    steps: int,
+) -> tuple[list[keras.callbacks.Callback], InvalidFilterMonitor]:
+    """Everything that watches or steers a run, in the order it must have."""
+    monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
+    callbacks: list = [] if graft is None else [graft]
+    callbacks.append(monitor)
+    if settings.num_networks > 1:
+        images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
+        callbacks.append(DivergenceMonitor(images))
+    callbacks.append(keras.callbacks.CSVLogger(str(directory.history)))
+    if graft is not None:
+        callbacks.append(CoefficientLogger(graft, directory.coefficients))
+    callbacks += _tensorboard(directory)
+    callbacks.append(Progress(settings.epochs, steps))
+    return callbacks, monitor
+
+
+class CoefficientLogger(keras.callbacks.Callback):
+    """Writes each graft's coefficients: epoch, kernel, one per network.
+
+    Args:
+        graft: The callback that grafts.
+        path: CSV file.
+    """
+
+    def __init__(self, graft, path):
+        super().__init__()
+        self._graft = graft
+        self._path = path
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self._graft.coefficients:
+            return
+        with open(self._path, "a", encoding="utf-8") as file:
+            for kernel, row in self._graft.coefficients.items():
+                values = ",".join(f"{value:.6f}" for value in row)
+                file.write(f"{epoch},{kernel},{values}\n")
+
+
+def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        return []
+    return [
+        keras.callbacks.TensorBoard(
+            str(directory.tensorboard), write_graph=False
+        )
+    ]

@@ -1,0 +1,225 @@
+"""`report.html`: a run on one page, pictures inside."""
+
+import base64
+import csv
+import html
+import io
+import pathlib
+
+from keras_graft.runs.results import RunResults
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
+       margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; } td, th { padding: .25rem .9rem;
+       text-align: right; border-bottom: 1px solid #ddd; }
+td:first-child, th:first-child { text-align: left; }
+tr.shipped { font-weight: 600; } img { max-width: 100%; }
+pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; }
+"""
+
+
+def report_html(
+    results: RunResults,
+    history: dict[str, list[float]],
+    coefficients: dict[str, dict[int, list[float]]],
+    flags_text: str,
+) -> str:
+    """Renders a run.
+
+    Args:
+        results: The run's results.
+        history: Its logs by epoch.
+        coefficients: For each kernel the coefficients by epoch, one for each
+            network; empty without grafts.
+        flags_text: The run's flags.
+
+    Returns:
+        A page that needs nothing beside it.
+    """
+    title = f"{results.num_networks} x {results.model} on {results.dataset}"
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{results.selected} is shipped: test accuracy "
+        f"<b>{results.test_accuracy:.4f}</b> after {results.epochs} epochs "
+        f"({results.seconds:.0f} s). {html.escape(results.protocol)}</p>",
+        _table(results),
+        _section(
+            "Accuracy",
+            _accuracy_figure(results, history),
+            "Of each network and of the mean of their probabilities, on "
+            + ("validation" if _validated(results) else "test")
+            + " images.",
+        ),
+    ]
+    if coefficients:
+        parts.append(
+            _section(
+                "Graft coefficients",
+                _coefficient_figure(coefficients),
+                "Share of its own weights that a layer keeps. Above 0.5 it "
+                "holds more information than the peer that it receives from.",
+            )
+        )
+    parts.append(
+        _section(
+            "Invalid filters",
+            _invalid_figure(results, history),
+            "Filters (one output slice of a convolution kernel each) whose "
+            "l1 norm is below the threshold, at the end of each epoch.",
+        )
+    )
+    if "divergence" in history:
+        parts.append(
+            _section(
+                "Divergence between the networks",
+                _divergence_figure(history),
+                "Mean Kullback-Leibler divergence between their predictions "
+                "at the end of each epoch, just before the next graft. Near "
+                "0 they are one network.",
+            )
+        )
+    parts.append(f"<h2>Flags</h2><pre>{html.escape(flags_text)}</pre>")
+    body = "\n".join(parts)
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def read_coefficients(
+    path: pathlib.Path,
+) -> dict[str, dict[int, list[float]]]:
+    """Reads `coefficients.csv`; empty if there is none."""
+    found: dict[str, dict[int, list[float]]] = {}
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            for epoch, kernel, *values in csv.reader(file):
+                by_epoch = found.setdefault(kernel, {})
+                by_epoch[int(epoch)] = [float(value) for value in values]
+    return found
+
+
+def _validated(results):
+    return results.selected_by == "val_accuracy"
+
+
+def _table(results):
+    rows = "".join(
+        f"<tr class='{'shipped' if n.name == results.selected else ''}'>"
+        f"<td>{n.name}</td><td>{n.test_accuracy:.4f}</td>"
+        f"<td>{n.invalid_filters} of {n.total_filters}</td>"
+        f"<td>{n.status}</td></tr>"
+        for n in results.networks
+    )
+    if results.num_networks > 1:
+        rows += (
+            f"<tr><td>ensemble</td><td>{results.ensemble_test_accuracy:.4f}"
+            f"</td><td></td><td></td></tr>"
+        )
+    return (
+        "<table><tr><th>network</th><th>test accuracy</th>"
+        f"<th>invalid filters</th><th>status</th></tr>{rows}</table>"
+    )
+
+
+def _section(title, figure, caption):
+    picture = base64.b64encode(_png(figure)).decode()
+    return (
+        f"<h2>{title}</h2><p>{html.escape(caption)}</p>"
+        f"<img alt='{title}' src='data:image/png;base64,{picture}'>"
+    )
+
+
+def _png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _figure(width=8.0, height=3.6):
+    # The object API needs no display and leaves pyplot's state alone.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _by_epoch(axes, label):
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _accuracy_figure(results, history):
+    figure, axes = _figure()
+    for k in range(results.num_networks):
+        axes.plot(history[f"val_network_{k}_accuracy"], label=f"network_{k}")
+    if results.num_networks > 1:
+        axes.plot(
+            history["val_ensemble_accuracy"], "k--", label="ensemble", lw=1
+        )
+    _by_epoch(axes, "accuracy")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _invalid_figure(results, history):
+    figure, axes = _figure()
+    for k in range(results.num_networks):
+        axes.plot(
+            history[f"network_{k}_invalid_filters"], label=f"network_{k}"
+        )
+    _by_epoch(axes, f"of {results.networks[0].total_filters} filters")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _divergence_figure(history):
+    figure, axes = _figure()
+    axes.plot(history["divergence"], color="tab:purple")
+    _by_epoch(axes, "nats")
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def _coefficient_figure(coefficients):
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    kernels = list(coefficients)
+    epochs = sorted({e for by_epoch in coefficients.values() for e in by_epoch})
+    num_networks = max(
+        len(row) for by in coefficients.values() for row in by.values()
+    )
+    values = np.full((num_networks, len(kernels), len(epochs)), np.nan)
+    for i, kernel in enumerate(kernels):
+        for j, epoch in enumerate(epochs):
+            row = coefficients[kernel].get(epoch, [])
+            values[: len(row), i, j] = row
+    height = 1.2 + 0.16 * len(kernels)
+    figure = Figure(figsize=(9.0, max(height, 2.6)), layout="constrained")
+    panels = figure.subplots(1, num_networks, sharey=True, squeeze=False)[0]
+    reach = max(np.nanmax(np.abs(values - 0.5)), 0.01)
+    for k, axes in enumerate(panels):
+        image = axes.imshow(
+            values[k],
+            aspect="auto",
+            interpolation="nearest",
+            cmap="RdBu",
+            vmin=0.5 - reach,
+            vmax=0.5 + reach,
+            extent=(epochs[0] - 0.5, epochs[-1] + 0.5, len(kernels), 0),
+        )
+        axes.set_title(f"network_{k}", fontsize=10)
+        axes.set_xlabel("epoch")
+    panels[0].set_yticks(
+        [i + 0.5 for i in range(len(kernels))], kernels, fontsize=7
+    )
+    figure.colorbar(image, ax=list(panels), shrink=0.9)
+    return figure

@@ -1,0 +1,187 @@
+"""What a run found: `results.json` and the closing summary."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+_PROTOCOL = {
+    True: (
+        "Shipped network chosen on a validation split cut from the training "
+        "set; test set used once, after the last epoch."
+    ),
+    False: (
+        "No validation split: the shipped network and best_epoch were chosen "
+        "on the test set, as in the paper. Such an accuracy is optimistic."
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkResult:
+    """How one network ended.
+
+    Attributes:
+        name: `network_0`, ...
+        status: `live`, `masked` or `retired`.
+        test_accuracy: In [0, 1], with the weights of the last epoch.
+        invalid_filters: Filters below the threshold, after the last epoch.
+        total_filters: All filters.
+    """
+
+    name: str
+    status: str
+    test_accuracy: float
+    invalid_filters: int
+    total_filters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResults:
+    """The content of `results.json`; the keys are a contract (BUILD.md)."""
+
+    dataset: str
+    model: str
+    num_networks: int
+    epochs: int
+    seed: int
+    seconds: float
+    selected: str
+    selected_by: str
+    test_accuracy: float
+    best_epoch: int
+    best_epoch_test_accuracy: float | None
+    networks: list[NetworkResult]
+    ensemble_test_accuracy: float
+    input: dict
+    output: dict
+    protocol: str
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def read_history(path: pathlib.Path) -> dict[str, list[float]]:
+    """Reads `history.csv`: for each log its value by epoch."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        name: [float(row[name]) for row in rows] for name in (rows or [{}])[0]
+    }
+
+
+def run_results(
+    settings: Any,
+    splits: Any,
+    history: dict[str, list[float]],
+    selected: int,
+    statuses: list[str],
+    test_logs: dict[str, float],
+    total_filters: int,
+    seconds: float,
+) -> RunResults:
+    """Puts the results of a finished run together.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+        history: Its logs by epoch.
+        selected: Position of the shipped network.
+        statuses: The networks' status.
+        test_logs: `trainer.evaluate` on the test split.
+        total_filters: Filters of one network.
+        seconds: Wall-clock time of the training.
+
+    Returns:
+        The `RunResults`.
+    """
+    single = settings.num_networks == 1
+    validated = splits.validation is not None
+    chosen_by = history[f"val_network_{selected}_accuracy"]
+    best_epoch = max(range(len(chosen_by)), key=chosen_by.__getitem__)
+    accuracies = [
+        float(test_logs[f"network_{k}_accuracy"])
+        for k in range(settings.num_networks)
+    ]
+    networks = [
+        NetworkResult(
+            name=f"network_{k}",
+            status=statuses[k],
+            test_accuracy=accuracies[k],
+            invalid_filters=int(history[f"network_{k}_invalid_filters"][-1]),
+            total_filters=total_filters,
+        )
+        for k in range(settings.num_networks)
+    ]
+    return RunResults(
+        dataset=settings.dataset,
+        model=settings.model,
+        num_networks=settings.num_networks,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        seconds=round(seconds, 1),
+        selected=f"network_{selected}",
+        selected_by="val_accuracy" if validated else "test_accuracy",
+        test_accuracy=accuracies[selected],
+        best_epoch=best_epoch,
+        best_epoch_test_accuracy=None if validated else chosen_by[best_epoch],
+        networks=networks,
+        ensemble_test_accuracy=(
+            accuracies[0] if single else float(test_logs["ensemble_accuracy"])
+        ),
+        input={
+            "shape": list(splits.train.images.shape[1:]),
+            "dtype": "uint8",
+            "range": [0, 255],
+        },
+        output={"kind": "logits", "classes": splits.num_classes},
+        protocol=_PROTOCOL[validated],
+    )
+
+
+def summary(
+    results: RunResults, invalid_before: list[int], path: pathlib.Path
+) -> str:
+    """What a person wants to know when a run ends.
+
+    Args:
+        results: The run's results.
+        invalid_before: Invalid filters of each network before training.
+        path: The shipped network's file.
+
+    Returns:
+        Text of a few lines.
+    """
+    by = "validation" if results.selected_by == "val_accuracy" else "test"
+    lines = [
+        "",
+        f"Shipped: {results.selected}, the best of {results.num_networks} on "
+        f"the {by} images in the last epoch."
+        if results.num_networks > 1
+        else f"Shipped: {results.selected}, the only network.",
+        f"  file              {path}",
+        f"  test accuracy     {results.test_accuracy:.4f}",
+    ]
+    if results.num_networks > 1:
+        lines.append(
+            f"  ensemble          {results.ensemble_test_accuracy:.4f} test "
+            f"accuracy, at {results.num_networks} times the inference cost"
+        )
+    if results.best_epoch_test_accuracy is not None:
+        lines.append(
+            f"  best epoch        {results.best_epoch_test_accuracy:.4f} at "
+            f"epoch {results.best_epoch}, chosen on the test images"
+        )
+    lines += [
+        "",
+        "  network     test accuracy  invalid filters before -> after  status",
+    ]
+    for network, before in zip(results.networks, invalid_before, strict=True):
+        filters = f"{before} -> {network.invalid_filters}"
+        lines.append(
+            f"  {network.name:<11} {network.test_accuracy:<14.4f} "
+            f"{filters} of {network.total_filters:<{22 - len(filters)}} "
+            f"{network.status}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,192 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_graft.data import augment
+from keras_graft.data import order
+from keras_graft.data.randaugment import randaugment
+
+SEED = order.seed_pair(0)
+OTHER = order.seed_pair(1)
+
+
+def noise(count=16, side=32, channels=3):
+    rng = np.random.default_rng(0)
+    shape = (count, side, side, channels)
+    return rng.integers(0, 256, shape).astype(np.uint8)
+
+
+def crop_flip_loop(images, tops, lefts, flips):
+    """What `crop_flip` does, pixel by pixel."""
+    count, height, width, _ = images.shape
+    pad_y, pad_x = height // 8, width // 8
+    result = np.zeros_like(images)
+    for b in range(count):
+        for y in range(height):
+            for x in range(width):
+                source_y = y + tops[b] - pad_y
+                source_x = (width - 1 - x if flips[b] else x) + lefts[b] - pad_x
+                if 0 <= source_y < height and 0 <= source_x < width:
+                    result[b, y, x] = images[b, source_y, source_x]
+    return result
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (8, 8, 1), (16, 24, 2)])
+def test_pad_crop_flip_equals_a_loop_over_pixels(shape):
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, (16, *shape)).astype(np.uint8)
+    drawn = augment.draw_crop_flip(16, images.shape, SEED)
+    tops, lefts, flips = (values.numpy() for values in drawn)
+    result = augment.pad_crop_flip(tf.constant(images), SEED)
+    assert result.dtype == tf.uint8
+    np.testing.assert_array_equal(
+        result, crop_flip_loop(images, tops, lefts, flips)
+    )
+    assert len(set(zip(tops, lefts, flips))) > 4
+
+
+def test_crops_reach_every_offset_and_flip_every_second_image():
+    drawn = augment.draw_crop_flip(4000, (4000, 32, 32, 3), SEED)
+    tops, lefts, flips = (values.numpy() for values in drawn)
+    # 444 each, were the draw perfectly even.
+    for offsets in (tops, lefts):
+        counts = np.bincount(offsets)
+        assert len(counts) == 9
+        assert counts.min() > 370
+    assert 0.47 < flips.mean() < 0.53
+    assert abs(np.corrcoef(tops, lefts)[0, 1]) < 0.05
+    assert abs(np.corrcoef(tops, flips)[0, 1]) < 0.05
+
+
+def flat_images(count):
+    """Image k has the value k everywhere, and label k."""
+    values = np.arange(count, dtype=np.float32)[:, None, None, None]
+    return (
+        tf.constant(np.broadcast_to(values, (count, 32, 32, 3))),
+        tf.eye(count),
+    )
+
+
+def test_mixup_weighs_labels_as_it_weighs_pixels():
+    images, labels = augment.mixup(*flat_images(64), SEED)
+    images, labels = images.numpy(), labels.numpy()
+    np.testing.assert_allclose(labels.sum(1), 1, atol=1e-6)
+    mixed = labels @ np.arange(64)
+    np.testing.assert_allclose(
+        images,
+        np.broadcast_to(mixed[:, None, None, None], images.shape),
+        atol=1e-4,
+    )
+    own = np.diag(labels)
+    # Uniform in [0, 1]: a mean of 1/2 and a deviation of 0.29.
+    assert 0.4 < own.mean() < 0.6
+    assert 0.2 < own.std() < 0.4
+
+
+def test_cutmix_weighs_labels_by_the_area_that_is_seen():
+    images, labels = augment.cutmix(*flat_images(64), SEED)
+    images, labels = images.numpy(), labels.numpy()
+    assert (images == images[..., :1]).all()
+    areas = np.array(
+        [[(image[..., 0] == k).mean() for k in range(64)] for image in images]
+    )
+    np.testing.assert_allclose(labels, areas, atol=1e-6)
+    assert 0.35 < np.diag(areas).mean() < 0.65
+
+
+def test_cutmix_pastes_one_box_anywhere():
+    images, _ = augment.cutmix(*flat_images(256), SEED)
+    pasted = images.numpy()[..., 0] != np.arange(256)[:, None, None]
+    centers = []
+    for mask in pasted[pasted.any((1, 2))]:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert mask[np.ix_(rows, columns)].all()
+        assert mask.sum() == len(rows) * len(columns)
+        assert (np.ptp(rows), np.ptp(columns)) == (
+            len(rows) - 1,
+            len(columns) - 1,
+        )
+        if len(rows) < 16:
+            centers.append((rows.mean(), columns.mean()))
+    # One seed for both sides would put all boxes on the diagonal.
+    assert abs(np.corrcoef(np.transpose(centers))[0, 1]) < 0.5
+
+
+def test_randaugment_changes_each_image_in_its_own_way():
+    image = noise(1).astype(np.float32)
+    result = randaugment(tf.repeat(image, 64, axis=0), SEED).numpy()
+    assert result.shape == (64, 32, 32, 3)
+    assert result.dtype == np.float32
+    assert np.isfinite(result).all()
+    assert (result.min(), result.max()) == (0, 255)
+    assert len({picture.tobytes() for picture in result}) > 55
+
+
+@pytest.mark.parametrize("count, side, channels", [(1, 8, 1), (3, 16, 3)])
+def test_randaugment_takes_few_small_and_grey_images(count, side, channels):
+    images = tf.constant(noise(count, side, channels), tf.float32)
+    result = randaugment(images, SEED)
+    assert result.shape == images.shape
+    assert np.isfinite(result).all()
+
+
+def test_randaugment_chooses_three_times_from_ten_operations_and_none():
+    # Columns of 100 and of 150 are left as they are by five of the eleven:
+    # nothing, equalization, color, shear and translation along the columns.
+    half = np.full((2000, 16, 16, 3), 100, np.float32)
+    half[:, :, 8:] = 150
+    result = randaugment(tf.constant(half), SEED).numpy()
+    left = (np.abs(result - half) < 1.5).all((1, 2, 3)).mean()
+    # 0.094, and some draws of contrast that are too small to tell.
+    assert (5 / 11) ** 3 - 0.02 < left < (5 / 11) ** 3 + 0.03
+    # Autocontrast makes black and white of it.
+    stretched = np.where(half == 100, 0, 255)
+    assert (result == stretched).all((1, 2, 3)).any()
+
+
+ALL = {
+    "standard": lambda images, labels, seed: (
+        augment.pad_crop_flip(images, seed),
+        labels,
+    ),
+    "randaugment": lambda images, labels, seed: (
+        randaugment(images, seed),
+        labels,
+    ),
+    "cutmix": augment.cutmix,
+    "mixup": augment.mixup,
+}
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_augmentation_is_a_function_of_images_and_seed(name):
+    images = tf.constant(noise(), tf.float32)
+    labels = tf.one_hot(tf.range(16) % 10, 10)
+    first = ALL[name](images, labels, SEED)
+    keras.utils.set_random_seed(5)
+    other = ALL[name](images, labels, OTHER)
+    again = ALL[name](images, labels, SEED)
+    for one, two in zip(first, again):
+        np.testing.assert_array_equal(one, two)
+    assert (first[0].numpy() != other[0].numpy()).any()
+
+
+@pytest.mark.parametrize("name", ["randaugment", "cutmix", "mixup"])
+def test_pixels_and_labels_stay_float32_under_mixed_precision(name):
+    from keras_graft.data import randaugment as module
+
+    policy = keras.config.dtype_policy()
+    images = tf.constant(noise(), tf.float32)
+    labels = tf.one_hot(tf.range(16) % 10, 10)
+    expected = ALL[name](images, labels, SEED)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    augment._keras_layer.cache_clear()
+    module._operations.cache_clear()
+    try:
+        result = ALL[name](images, labels, SEED)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for one, two in zip(result, expected):
+        assert one.dtype == tf.float32
+        np.testing.assert_array_equal(one, two)
