@@ -110,10 +110,11 @@ def leaf_layers(
             if id(child) in seen:
                 continue
             seen.add(id(child))
-            child_path = f"{path}{child.name}"
+            child_path, copy = f"{path}{child.name}", 1
             # Custom layers may give one name to several of their sublayers.
             while child_path in taken:
-                child_path += "'"
+                copy += 1
+                child_path = f"{path}{child.name}#{copy}"
             taken.add(child_path)
             if _children(child):
                 yield from walk(child, f"{child_path}/")

@@ -11,9 +11,11 @@ here, in a blink, before anything heavy is imported or any folder is made.
 
 import csv
 import dataclasses
+import hashlib
 import io
 import os
 import pathlib
+import re
 import sys
 from collections import namedtuple
 from collections.abc import Callable
@@ -294,8 +296,9 @@ _GROUPS: dict[str, tuple[_Spec, ...]] = {
             "workdir",
             None,
             Path(),
-            "Folder of the run: results, models, checkpoints. Not set: "
-            "runs/ and the name of the flagfile, in the current folder.",
+            "Folder of the run: results, models, checkpoints. Not set: in "
+            "runs/ of the current folder, named after the flagfile and the "
+            "flags given beside it.",
         ),
         _Spec(
             "resume",
@@ -322,6 +325,11 @@ Settings.__doc__ = (
     "The value of every flag, frozen. Paths are absolute; `teachers` is a "
     "tuple, empty for none."
 )
+
+
+# Where a run lies and how long it is do not make it another run.
+_NOT_IN_A_RUN_NAME = {"workdir", "data_dir", "epochs", "resume", "plan"}
+_RUN_NAME_LENGTH = 100
 
 
 class _Rule(NamedTuple):
@@ -493,7 +501,7 @@ def _assign(
         )
     _drop_superseded(expansion.arguments, flag_values)
     if flag_values["workdir"].value is None:
-        name = expansion.outer[-1].stem
+        name = _run_name(expansion, settings(flag_values))
         flag_values["workdir"].value = os.path.abspath(f"runs/{name}")
     values = settings(flag_values)
     _refuse_contradictions(values)
@@ -536,6 +544,28 @@ def _drop_superseded(
                     f"change --{rule.cause}."
                 )
             flag_values[name].unparse()
+
+
+def _run_name(expansion: flagfiles.Expansion, values: Settings) -> str:
+    """Returns a folder's name: the flagfile's, and what was changed in it.
+
+    One command always has the same folder, so that it can be resumed, and
+    another one has another. Flags that leave the run what it is do not count.
+    """
+    changed = {
+        _name(argument.text)
+        for argument in expansion.arguments
+        if argument.source is None and argument.text.startswith("-")
+    } - _NOT_IN_A_RUN_NAME
+    parts = [
+        _text(name, value).removeprefix("--")
+        for name, value in values._asdict().items()
+        if name in changed
+    ]
+    suffix = re.sub(r"[^\w.=-]+", "_", "-".join(parts))
+    if len(suffix) > _RUN_NAME_LENGTH:
+        suffix = hashlib.sha256(suffix.encode()).hexdigest()[:12]
+    return "-".join(filter(None, [expansion.outer[-1].stem, suffix]))
 
 
 def _name(text: str) -> str:

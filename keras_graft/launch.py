@@ -52,7 +52,7 @@ def run(settings):
 
     from keras_graft.runs import strategy as devices
 
-    devices.quiet_tensorflow()
+    devices.import_tensorflow_quietly()
     strategy = devices.make_strategy(settings.strategy, settings.replicas)
     devices.set_precision(settings.precision)
     splits = _splits(settings)

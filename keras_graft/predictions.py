@@ -53,23 +53,33 @@ def final_activation(network: keras.layers.Layer) -> str | None:
         `"softmax"`, `"sigmoid"`, `"linear"`, another name, or None if the
         last layer does not tell.
     """
-    layers = getattr(network, "layers", None)
     if isinstance(network, keras.Model):
-        if not layers:
-            return None
-        if not isinstance(network, keras.Sequential) and not hasattr(
-            network, "operations"
-        ):
+        sequential = isinstance(network, keras.Sequential)
+        if not sequential and not hasattr(network, "operations"):
             return None  # Subclassed: the last layer need not come last.
-        last = network.outputs[0]._keras_history.operation if getattr(
-            network, "outputs", None
-        ) else layers[-1]
-        return final_activation(last)
+        outputs = getattr(network, "outputs", None)
+        if outputs:
+            return _activation_of(outputs[0])
+        layers = network.layers
+        return final_activation(layers[-1]) if layers else None
     if isinstance(network, keras.layers.Softmax):
         return "softmax"
     if isinstance(network, keras.layers.Activation | keras.layers.Dense):
-        return keras.activations.serialize(network.activation)
+        activation = network.activation
+        if isinstance(activation, keras.layers.Layer):
+            return final_activation(activation)
+        return getattr(activation, "__name__", None)
     return None
+
+
+def _activation_of(tensor):
+    operation, node, _ = tensor._keras_history
+    name = final_activation(operation)
+    if name == "linear" and isinstance(operation, keras.layers.Activation):
+        # It only sets a dtype: what comes before it tells.
+        before = operation._inbound_nodes[node].input_tensors[0]
+        return _activation_of(before) or name
+    return name
 
 
 def check_from_logits(network: keras.Model, loss: Any, name: str) -> None:

@@ -295,6 +295,24 @@ def test_workdir_is_named_after_the_flagfile(parse, tmp_path):
     )
 
 
+def test_workdir_names_the_flags_that_make_it_another_run(parse, tmp_path):
+    file = tmp_path / "mine.flags"
+    file.write_text("--seed=1\n")
+    flagfile = f"--flagfile={file}"
+
+    def folder(*arguments):
+        return os.path.basename(parse(flagfile, *arguments).workdir)
+
+    assert folder("--nograft", "--seed=2") == "mine-seed=2-nograft"
+    assert folder("--seed=2", "--nograft") == "mine-seed=2-nograft"
+    assert folder("--epochs=3", "--resume=auto") == "mine"
+    many = [f"--{name}=0.123456789" for name in ("momentum", "weight_decay")]
+    many += ["--mutual_weight=0.123456789", "--graft_slope=0.123456789"]
+    many += ["--learning_rate=0.123456789"]
+    assert len(folder(*many)) < 40
+    assert folder(*many) != folder(*many, "--seed=3")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

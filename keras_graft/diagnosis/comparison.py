@@ -26,9 +26,9 @@ from keras_graft.diagnosis.table import number
 from keras_graft.diagnosis.table import paragraph
 
 _CAUTION = (
-    "at random: what to expect if as many filters of each kernel were drawn "
-    "at random. Networks that were initialised apart do not keep the same "
-    "filter at the same position, and come close to it: for them a value "
+    "at random: mean l1 to expect if as many filters of each kernel were "
+    "drawn at random. Networks that were initialised apart do not keep the "
+    "same filter at the same position, and come close to it: for them a value "
     "above that of the reference is no sign of revived filters."
 )
 
@@ -111,8 +111,8 @@ class Comparison:
             [
                 aligned(self._totals()),
                 "",
-                "Mean l1 norm at the positions that "
-                f"{self.names[self.reference]} calls valid or invalid:",
+                "Mean l1 norm of the filters at the positions that are valid, "
+                f"or invalid, in {self.names[self.reference]}:",
                 "",
                 aligned(self._positions(), left=2),
                 "",
@@ -122,36 +122,51 @@ class Comparison:
         )
 
     def _totals(self):
-        totals = [diagnosis.totals for diagnosis in self.diagnoses]
-        rows = [["", *self.names]]
-        rows.append(["filters", *(number(t.filters) for t in totals)])
-        for threshold in self.thresholds:
-            cells = (
-                f"{t.invalid[threshold]:,} "
-                f"({t.invalid[threshold] / t.filters:5.1%})"
-                for t in totals
-            )
-            rows.append([f"invalid, l1 < {threshold:g}", *cells])
-        for label, attribute in (
-            ("l1 mean", "l1_mean"),
-            ("l1 min", "l1_min"),
-            ("l1 max", "l1_max"),
-            ("entropy, sum of kernels", "entropy"),
-            ("gamma near zero", "near_zero_gammas"),
-        ):
-            cells = (number(getattr(t, attribute)) for t in totals)
-            rows.append([label, *cells])
+        rows = [["model", "filters"]]
+        rows[0] += [f"l1<{threshold:g}" for threshold in self.thresholds]
+        rows[0] += ["l1 mean", "l1 min", "l1 max", "entropy", "gamma~0"]
+        for name, diagnosis in zip(self.names, self.diagnoses, strict=True):
+            totals = diagnosis.totals
+            cells = [number(totals.filters)]
+            for count in totals.invalid.values():
+                cells.append(f"{count:,} ({count / totals.filters:.1%})")
+            for value in (
+                totals.l1_mean,
+                totals.l1_min,
+                totals.l1_max,
+                totals.entropy,
+                totals.near_zero_gammas,
+            ):
+                cells.append(number(value))
+            rows.append([name, *cells])
         return rows
 
     def _positions(self):
-        rows = [["threshold", "positions", "filters", *self.names]]
-        for row in self.sets:
-            label = "valid" if row.valid else "invalid"
-            start = [f"{row.threshold:g}", label, number(row.filters)]
-            rows.append([*start, *map(number, row.l1_means)])
-            if not row.valid:
-                cells = map(number, row.random_l1_means)
-                rows.append(["", "  at random", "", *cells])
+        """The two sets of a threshold in one row per model, as published."""
+        rows = [
+            [
+                "threshold",
+                "model",
+                "valid",
+                "mean l1",
+                "invalid",
+                "mean l1",
+                "at random",
+            ]
+        ]
+        for valid, invalid in zip(self.sets[::2], self.sets[1::2], strict=True):
+            for k, name in enumerate(self.names):
+                rows.append(
+                    [
+                        "" if k else f"{valid.threshold:g}",
+                        name,
+                        "" if k else number(valid.filters),
+                        number(valid.l1_means[k]),
+                        "" if k else number(invalid.filters),
+                        number(invalid.l1_means[k]),
+                        number(invalid.random_l1_means[k]),
+                    ]
+                )
         return rows
 
 

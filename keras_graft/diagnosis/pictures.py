@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_graft.diagnosis.table import counted
+
 if TYPE_CHECKING:
     from keras_graft.diagnosis.comparison import Comparison
     from keras_graft.diagnosis.report import Diagnosis
@@ -22,6 +24,7 @@ _MODEL_COLOURS = (
     "#D55E00",
     "#000000",
 )
+_RANDOM = "as many filters drawn at random"
 # More names than this cannot be read below each other.
 _MAX_NAMES = 70
 
@@ -52,8 +55,8 @@ def draw_layers(diagnosis: "Diagnosis", path: str | os.PathLike) -> None:
         )
     totals = diagnosis.totals
     figure.suptitle(
-        f"{diagnosis.name}: {totals.filters:,} filters in "
-        f"{totals.kernels} kernels"
+        f"{diagnosis.name}: {counted(totals.filters, 'filter')} in "
+        + counted(totals.kernels, "convolution kernel")
     )
     shares.set_ylabel("invalid filters (%)")
     _start_at_zero(shares)
@@ -63,9 +66,9 @@ def draw_layers(diagnosis: "Diagnosis", path: str | os.PathLike) -> None:
         np.array([getattr(row, name) for row in layers])
         for name in ("l1_min", "l1_mean", "l1_max")
     )
-    # A logarithmic axis has no place for zero.
-    positive = mean[mean > 0]
-    floor = min([*diagnosis.thresholds, *positive]) / 10
+    # Weight decay takes dead filters to 1e-30 and to zero: the axis ends well
+    # below the last threshold.
+    floor = diagnosis.thresholds[-1] / 10
     norms.vlines(
         place,
         np.maximum(low, floor),
@@ -85,7 +88,11 @@ def draw_layers(diagnosis: "Diagnosis", path: str | os.PathLike) -> None:
     for threshold in diagnosis.thresholds:
         norms.axhline(threshold, color="0.6", linewidth=0.8, linestyle=":")
     norms.set_yscale("log")
-    norms.set_ylabel("l1 norm of the filters")
+    norms.set_ylim(bottom=floor / 1.5)
+    norms.set_ylabel(
+        "l1 norm of the filters"
+        + (f"\n(lowest: {floor:g} or less)" if (low < floor).any() else "")
+    )
     norms.set_xlim(-0.6, len(layers) - 0.4)
     if len(layers) <= _MAX_NAMES:
         norms.set_xticks(place, [row.name for row in layers], rotation=90)
@@ -106,10 +113,14 @@ def draw_comparison(comparison: "Comparison", path: str | os.PathLike) -> None:
     Raises:
         ValueError: If the ending is another one.
     """
-    figure = _figure(path, 12, 4.4)
+    thresholds = comparison.thresholds
+    names = list(comparison.names)
+    names[comparison.reference] += " (reference)"
+    entries = [*names, _RANDOM]
+    columns = min(len(entries), max(1, 140 // (max(map(len, entries)) + 8)))
+    legend_rows = -(-len(entries) // columns)
+    figure = _figure(path, 12, 4.2 + 0.2 * legend_rows)
     shares, valid, invalid = figure.subplots(1, 3)
-    names, thresholds = comparison.names, comparison.thresholds
-    reference = names[comparison.reference]
     totals = [diagnosis.totals for diagnosis in comparison.diagnoses]
     _grouped_bars(
         shares,
@@ -130,16 +141,21 @@ def draw_comparison(comparison: "Comparison", path: str | os.PathLike) -> None:
         )
         label = "valid" if wanted else "invalid"
         axes.set_title(
-            f"mean l1 norm of filters {label} in\n{reference}", fontsize=10
+            f"mean l1 norm, filters {label} in the reference", fontsize=10
         )
     for axes in (shares, valid, invalid):
         axes.set_xticks(range(len(thresholds)), [f"{t:g}" for t in thresholds])
         axes.set_xlabel("threshold of the l1 norm")
+        axes.set_xlim(-0.6, len(thresholds) - 0.4)
         axes.spines[["top", "right"]].set_visible(False)
         _start_at_zero(axes)
     handles, labels = invalid.get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=4, frameon=False
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
     )
     figure.savefig(path)
 
@@ -166,13 +182,17 @@ def _grouped_bars(axes, names, heights, marks=None):
                 places + width / 2,
                 color="black",
                 linewidth=1.5,
-                label=None if k else "as many filters drawn at random",
+                label=None if k else _RANDOM,
             )
 
 
 def _start_at_zero(axes):
-    """Leaves some height where there is nothing to show."""
-    axes.set_ylim(0, max(axes.get_ylim()[1], 1))
+    """Ends the axis at zero, and says so where there is nothing to show."""
+    heights = [bar.get_height() for bar in axes.patches]
+    if not np.nansum(heights):
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
+        axes.set_ylim(0, 1)
+    axes.set_ylim(bottom=0)
 
 
 def _figure(path, width, height):

@@ -26,6 +26,7 @@ from keras_graft.diagnosis.kernels import norms_of_filters
 from keras_graft.diagnosis.kernels import read
 from keras_graft.diagnosis.outlets import batch_norms
 from keras_graft.diagnosis.table import aligned
+from keras_graft.diagnosis.table import counted
 from keras_graft.diagnosis.table import number
 from keras_graft.diagnosis.table import paragraph
 from keras_graft.kernel_measures import kernel_entropy
@@ -194,11 +195,11 @@ class Diagnosis:
             cells = [number(cell(layer)) for cell in columns.values()]
             rows.append([layer.name, layer.kind, *cells])
         cells = [number(cell(totals)) for cell in columns.values()]
-        rows.append(["total", f"{totals.kernels} kernels", *cells])
+        rows.append(["total", counted(totals.kernels, "kernel"), *cells])
         return "\n".join(
             [
-                f"{self.name}: {totals.filters:,} filters in "
-                f"{totals.kernels} convolution kernels",
+                f"{self.name}: {counted(totals.filters, 'filter')} in "
+                + counted(totals.kernels, "convolution kernel"),
                 "",
                 aligned(rows, left=2),
                 "",
@@ -236,9 +237,9 @@ class Diagnosis:
                 "never fire: the filter's channel, after the "
                 "BatchNormalization and the activation that follow it "
                 "directly, is above zero at no position of any of the "
-                f"{self.examples:,} examples. Seen for {totals.watched:,} of "
-                f"{totals.filters:,} filters; '-' where the graph does not "
-                "show the channel."
+                f"{counted(self.examples, 'example')}. Seen for "
+                f"{totals.watched:,} of {totals.filters:,} filters; '-' where "
+                "the graph does not show the channel."
             )
         diverged = [
             layer.name
@@ -254,16 +255,16 @@ class Diagnosis:
             kinds = ", ".join(
                 f"{count} {kind}" for kind, count in self.without_kernel.items()
             )
+            layers = counted(sum(self.without_kernel.values()), "layer")
             notes.append(
-                f"Skipped: {sum(self.without_kernel.values())} layers that "
-                f"have no convolution kernel ({kinds})."
+                f"Skipped: {layers} without a convolution kernel ({kinds})."
             )
         by_reason: dict[str, list[str]] = {}
         for path, reason in self.skipped:
             by_reason.setdefault(reason, []).append(path)
         for reason, paths in by_reason.items():
             notes.append(
-                f"Skipped: {len(paths)} convolution kernels, since "
+                f"Skipped: {counted(len(paths), 'convolution kernel')}, since "
                 f"{reason}: {', '.join(paths)}."
             )
         return notes

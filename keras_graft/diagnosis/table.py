@@ -39,6 +39,11 @@ def number(value: float | int | None) -> str:
     return f"{value:.3f}"
 
 
+def counted(count: int, thing: str) -> str:
+    """Such as `"1 layer"` and `"2,032 filters"`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def paragraph(text: str) -> str:
     """Text broken into lines of 80."""
     return textwrap.fill(text, WIDTH)

@@ -20,7 +20,9 @@ class TeacherDistillation(SoftTargetDistillation):
     Args:
         teachers: One Keras model or a list of them, built, with the inputs
             and outputs of the networks; a teacher that ends in a softmax is
-            taken to give probabilities, any other one logits.
+            taken to give probabilities, any other one logits. A subclassed
+            teacher does not show how it ends: it gives probabilities where
+            the predictions of a batch are at least 0 and sum to 1.
         temperature: Divides the logits of both sides, above 0. Defaults to
             2.0.
         weight: Factor of the term in the loss, at least 0. Defaults to 1.0.
@@ -65,16 +67,17 @@ class TeacherDistillation(SoftTargetDistillation):
         by_input = {}
         for x in inputs:
             if id(x) not in by_input:
-                by_input[id(x)] = self._mean_probabilities(x)
+                by_input[id(x)] = self._mean_probabilities(x, logits[0])
         targets = [by_input[id(x)] for x in inputs]
         return targets, [1.0] * len(logits)
 
-    def _mean_probabilities(self, x):
+    def _mean_probabilities(self, x, students):
         probabilities = []
         for teacher in self.teachers:
-            from_logits = final_activation(teacher) != "softmax"
-            outputs = as_logits(teacher(x, training=False), from_logits)
-            probabilities.append(tf.nn.softmax(outputs / self.temperature))
+            outputs = teacher(x, training=False)
+            _check_classes(teacher, outputs, students)
+            logits = _logits(teacher, outputs)
+            probabilities.append(tf.nn.softmax(logits / self.temperature))
         return tf.stop_gradient(tf.add_n(probabilities) / len(self.teachers))
 
     def get_config(self):
@@ -93,3 +96,25 @@ class TeacherDistillation(SoftTargetDistillation):
         term.missing_teachers = list(config["missing_teachers"])
         term._teachers = []
         return term
+
+
+def _logits(teacher, outputs):
+    activation = final_activation(teacher)
+    if activation is not None:
+        return as_logits(outputs, from_logits=activation != "softmax")
+    outputs = tf.cast(outputs, "float32")
+    sums = tf.reduce_sum(outputs, axis=-1)
+    # Half precision sums to 1 within a percent.
+    are_probabilities = tf.reduce_all(outputs >= 0) & tf.reduce_all(
+        tf.abs(sums - 1.0) < 0.01
+    )
+    return tf.where(are_probabilities, as_logits(outputs, False), outputs)
+
+
+def _check_classes(teacher, outputs, students):
+    if outputs.shape[-1] != students.shape[-1]:
+        raise ValueError(
+            "Teachers must have the outputs of the networks. Received the "
+            f"teacher '{teacher.name}' of {outputs.shape[-1]} classes for "
+            f"networks of {students.shape[-1]}."
+        )

@@ -3,6 +3,7 @@
 import functools
 import logging
 import math
+import numbers
 
 import keras
 import numpy as np
@@ -59,7 +60,7 @@ class GraftCallback(keras.callbacks.Callback):
     Logs `graft_coefficient` (mean over kernels and networks),
     `graft_coefficient_min` and `graft_coefficient_max`: 1.0, all weights
     kept, where an epoch began without a graft. `callback.coefficients` holds
-    those of the last graft by kernel.
+    those of this epoch's graft by kernel, and is empty without one.
 
     Args:
         source: `"external"`: every network takes in weights of the one
@@ -124,15 +125,18 @@ class GraftCallback(keras.callbacks.Callback):
         _check_one_of("blend", blend, BLENDS)
         check_amplitude(amplitude)
         check_slope(slope)
-        _check_range("num_bins", num_bins, num_bins >= 2, "at least 2")
+        _check_count("num_bins", num_bins, 2)
         _check_range(
             "threshold", threshold, 0 < threshold < math.inf, "above 0"
         )
         _check_range("decay", decay, 0 < decay <= 1, "in (0, 1]")
-        _check_range("every", every, every >= 1, "at least 1")
-        _check_range("start", start, start >= 0, "at least 0")
+        _check_count("every", every, 1)
+        _check_count("start", start, 0)
         _check_range(
-            "stop", stop, stop is None or stop > start, "above `start`, or None"
+            "stop",
+            stop,
+            stop is None or (_is_whole(stop) and stop > start),
+            "a whole number above `start`, or None",
         )
         self._check_meaning()
         self.coefficients = {}
@@ -198,8 +202,9 @@ class GraftCallback(keras.callbacks.Callback):
             notes.append("One network has no peers: grafting does nothing.")
         if not self._plan.has_graph:
             notes.append(
-                "A network has no graph (it is subclassed): layers take the "
-                "coefficient of the convolution created before them."
+                "A network, or a layer made of layers, has no graph (it is "
+                "subclassed): the layers in it take the coefficient of the "
+                "convolution created before them."
             )
         for note in notes:
             if note not in self._said:
@@ -277,6 +282,15 @@ def _check_one_of(name, value, allowed):
             f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
             f"Received: {value!r}"
         )
+
+
+def _is_whole(value):
+    return isinstance(value, numbers.Integral)
+
+
+def _check_count(name, value, lowest):
+    fits = _is_whole(value) and value >= lowest
+    _check_range(name, value, fits, f"a whole number, at least {lowest}")
 
 
 def _check_range(name, value, fits, allowed):

@@ -9,6 +9,7 @@ import numpy as np
 from keras_graft.conv_layers import conv_kernels
 from keras_graft.conv_layers import is_convolution
 from keras_graft.conv_layers import leaf_layers
+from keras_graft.conv_layers import own_variables
 from keras_graft.conv_layers import structure_differences
 from keras_graft.layer_graph import feeding_convolutions
 
@@ -37,10 +38,14 @@ class Site:
     kernel: int | None
 
     def read(self) -> list[np.ndarray]:
-        """The weight's value in each network, float32."""
+        """The weight's value in each network, float32 or float64."""
+        values = [keras.ops.convert_to_numpy(v) for v in self.variables]
+        # Half precision is too coarse to blend in.
         return [
-            keras.ops.convert_to_numpy(v).astype("float32", copy=False)
-            for v in self.variables
+            value
+            if value.dtype == np.float64
+            else value.astype("float32", copy=False)
+            for value in values
         ]
 
 
@@ -128,21 +133,34 @@ def _followers(networks, kernels, first_kernels):
     position = {id(k.layer): i for i, k in enumerate(first_kernels)}
     taken = {id(v) for site in kernels for v in site.variables}
     followers = []
-    walks = [leaf_layers(network) for network in networks]
+    walks = [_layers_with_weights(network) for network in networks]
     for aligned in zip(*walks, strict=True):
         path, layer = aligned[0]
-        if not layer.trainable:
+        owner = owners.get(id(layer), layer)
+        # The weights of a convolution mean nothing without its kernel.
+        left_out = is_convolution(layer) and id(layer) not in position
+        if left_out or not layer.trainable:
             continue
-        owner = layer if is_convolution(layer) else owners[id(layer)]
-        for variables in zip(*(lyr.weights for _, lyr in aligned), strict=True):
+        own = (own_variables(lyr) for _, lyr in aligned)
+        for variables in zip(*own, strict=True):
             first = variables[0]
-            if id(first) in taken or not _is_blendable(first):
+            frozen = is_convolution(layer) and not first.trainable
+            if frozen or id(first) in taken or not _is_blendable(first):
                 continue
             taken.update(id(v) for v in variables)
             followers.append(
                 Site(path, variables, (), position.get(id(owner)))
             )
     return followers, has_graph
+
+
+def _layers_with_weights(network):
+    # Networks may differ in the others, such as Dropout.
+    return [
+        (path, layer)
+        for path, layer in leaf_layers(network)
+        if own_variables(layer)
+    ]
 
 
 def _is_blendable(variable):

@@ -175,7 +175,7 @@ def _invalid_figure(results, history):
             history[f"network_{k}_invalid_filters"], label=f"network_{k}"
         )
     _by_epoch(axes, f"of {results.networks[0].total_filters} filters")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 1))
     axes.legend(frameon=False)
     return figure
 

@@ -78,7 +78,7 @@ def run_results(
     selected: int,
     statuses: list[str],
     test_logs: dict[str, float],
-    total_filters: int,
+    total_filters: list[int],
     seconds: float,
 ) -> RunResults:
     """Puts the results of a finished run together.
@@ -90,7 +90,7 @@ def run_results(
         selected: Position of the shipped network.
         statuses: The networks' status.
         test_logs: `trainer.evaluate` on the test split.
-        total_filters: Filters of one network.
+        total_filters: Filters of each network.
         seconds: Wall-clock time of the training.
 
     Returns:
@@ -110,7 +110,7 @@ def run_results(
             status=statuses[k],
             test_accuracy=accuracies[k],
             invalid_filters=int(history[f"network_{k}_invalid_filters"][-1]),
-            total_filters=total_filters,
+            total_filters=total_filters[k],
         )
         for k in range(settings.num_networks)
     ]

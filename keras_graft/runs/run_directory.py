@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import tempfile
 
 from keras_graft.runs.exit_codes import RunError
 
@@ -58,7 +57,7 @@ class RunDirectory:
                 f"--resume=never, but {self.path} holds a run. Give another "
                 "--workdir, or move that folder away."
             )
-        different = differences(self.flags.read_text(), flags_text)
+        different = differences(self.flags.read_text(encoding="utf-8"), flags_text)
         if different:
             raise RunError(
                 f"{self.path} holds a run with other flags:\n  "
@@ -112,15 +111,13 @@ def _flags(text):
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Writes a whole file or, if that fails, leaves the old one alone."""
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", text=True
-    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

@@ -2,18 +2,34 @@
 
 import contextlib
 import os
+import tempfile
 from typing import Any
 
 from keras_graft.runs.exit_codes import RunError
 
 
-def quiet_tensorflow() -> None:
-    """Sets the environment that Keras and TensorFlow read on import.
+def import_tensorflow_quietly() -> None:
+    """Imports Keras on TensorFlow, without what TensorFlow says meanwhile.
 
-    Must come before either is imported.
+    Its first lines (oneDNN, missing GPU libraries) bypass every log level.
+
+    Raises:
+        ImportError: With what was said, if the import fails.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except ImportError as error:
+            said.seek(0)
+            text = said.read().decode(errors="replace")
+            raise ImportError(f"{error}\n{text}") from error
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def make_strategy(name: str, replicas: int | None) -> Any:

@@ -184,6 +184,10 @@ def halve_info(path):
     info.write_text(info.read_text()[: info.stat().st_size // 2])
 
 
+def replace_info(path):
+    (path / "dataset_info.json").write_text("{}")
+
+
 def remove_features(path):
     (path / "features.json").unlink()
 
@@ -214,6 +218,7 @@ def empty_train_file(path):
     [
         remove_info,
         halve_info,
+        replace_info,
         remove_features,
         remove_test_file,
         halve_train_file,

@@ -27,8 +27,9 @@ def randomise(model, seed=0):
 
 def batch_norm(x, layer):
     gamma, beta = np.array(layer.gamma), np.array(layer.beta)
-    mean, variance = np.array(layer.moving_mean), np.array(
-        layer.moving_variance
+    mean, variance = (
+        np.array(layer.moving_mean),
+        np.array(layer.moving_variance),
     )
     return (x - mean) / np.sqrt(variance + layer.epsilon) * gamma + beta
 

@@ -209,12 +209,12 @@ def test_table_lines_up_and_says_what_a_filter_is():
     header, row, total = lines[2:5]
     assert header.split()[:4] == ["layer", "kind", "filters", "l1<1"]
     assert row.split()[:7] == ["conv", "Conv2D", "6", "5", "3", "2", "1"]
-    assert total.split()[:4] == ["total", "1", "kernels", "6"]
+    assert total.split()[:4] == ["total", "1", "kernel", "6"]
     assert len({len(line) for line in (header, row, total)}) == 1
     flowing = " ".join(lines)
     assert "one output slice of a convolution kernel" in flowing
     assert "not one of its 2-d slices" in flowing
-    assert "Skipped: 1 layers that have no convolution kernel" in flowing
+    assert "Skipped: 1 layer without a convolution kernel" in flowing
     assert "1 BatchNormalization" in flowing
     assert "never fire" not in flowing
 
@@ -302,7 +302,8 @@ def test_kernel_that_is_not_built_is_skipped_by_name():
             return self.used(x)
 
     model = Lazy()
-    model(np.zeros((1, 9, 9, 3)))
+    with pytest.warns(UserWarning, match="unbuilt state"):
+        model(np.zeros((1, 9, 9, 3)))
     diagnosis = diagnose(model)
     assert diagnosis.totals.filters == 4
     assert diagnosis.skipped == (("unused", "it is not built"),)
