@@ -190,9 +190,7 @@ def structure_differences(networks: Sequence[keras.Model]) -> list[str]:
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Weights that belong to a layer and to none of its sublayers."""
     inside = {
-        id(variable)
-        for child in _children(layer)
-        for variable in child.weights
+        id(variable) for child in _children(layer) for variable in child.weights
     }
     return [v for v in layer.weights if id(v) not in inside]
 
@@ -217,9 +215,7 @@ def _describe(entry):
         return "no layer"
     path, kind, shapes, trainable = entry
     frozen = [
-        shape
-        for shape, free in zip(shapes, trainable, strict=True)
-        if not free
+        shape for shape, free in zip(shapes, trainable, strict=True) if not free
     ]
     note = f", not trainable: {frozen}" if frozen else ""
     return f"{kind} '{path}' {list(shapes)}{note}"

@@ -16,7 +16,7 @@ class CoupledSGD(keras.optimizers.SGD):
     times weaker at momentum 0.9. Decay decides how many filters die.
 
     Args:
-        learning_rate: Float or `keras.optimizers.schedules.LearningRateSchedule`.
+        learning_rate: Float or Keras learning-rate schedule.
             Defaults to 0.1.
         momentum: In [0, 1). Defaults to 0.9.
         weight_decay: Added to every trainable variable's gradient, times the

@@ -11,6 +11,7 @@ import sys
 import time
 
 from absl import app
+from absl import logging as absl_logging
 
 from keras_graft import flags
 from keras_graft.runs.exit_codes import ALL_DIVERGED
@@ -25,6 +26,8 @@ def main(argv):
     """Runs what the flags say; returns the exit code."""
     del argv  # Everything is in the flags.
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # TFDS tells at INFO what it reads.
+    absl_logging.set_verbosity(absl_logging.WARNING)
     try:
         return run(flags.settings())
     except RunError as error:

@@ -62,7 +62,11 @@ class _Graph:
         if not _is_functional(model):
             return False
         complete = True
-        nodes = set(model._nodes)
+        # An operation's own list holds its calls in other models too, and
+        # Keras has no public list of a model's calls (Keras 3.15).
+        nodes = {
+            node for level in model._nodes_by_depth.values() for node in level
+        }
         for operation in model.operations:
             tensors = [
                 tensor
@@ -103,7 +107,7 @@ class _Graph:
 
 
 def _is_functional(model):
-    return isinstance(model, keras.Model) and hasattr(model, "_nodes")
+    return isinstance(model, keras.Model) and hasattr(model, "operations")
 
 
 def _is_composite(operation):

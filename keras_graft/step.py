@@ -173,7 +173,10 @@ def step_losses(
             for term in terms
         ]
         distillation = where_live(
-            [tf.add_n(of_one) / num_replicas for of_one in zip(*parts, strict=True)]
+            [
+                tf.add_n(of_one) / num_replicas
+                for of_one in zip(*parts, strict=True)
+            ]
         )
     return Losses(where_live(supervised), distillation, live)
 

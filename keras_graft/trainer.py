@@ -530,9 +530,7 @@ class GraftTrainer(keras.Model):
 
 def _check_networks(networks):
     if not networks:
-        raise ValueError(
-            "`networks` is empty: give at least one Keras model."
-        )
+        raise ValueError("`networks` is empty: give at least one Keras model.")
     owner = {}
     for k, network in enumerate(networks):
         if not isinstance(network, keras.Model):

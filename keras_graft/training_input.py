@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+
 def check_not_empty(x: Any) -> None:
     """Refuses data without a single batch.
 

@@ -17,6 +17,16 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.fixture(scope="session")
+def two_replicas():
+    """One strategy for all tests.
+
+    TensorFlow numbers the collectives of every strategy from the same start,
+    and refuses a second one on the same devices whose shapes differ.
+    """
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture
 def images():
     """64 images of 8x8x1 in four classes that a small network can learn."""

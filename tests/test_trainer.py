@@ -98,7 +98,9 @@ def test_shuffled_dataset_is_drawn_in_the_order_of_a_plain_fit(
 
         return dataset.map(record).batch(16)
 
-    make_trainer([small_network()]).fit(recorded("trainer"), epochs=2, verbose=0)
+    make_trainer([small_network()]).fit(
+        recorded("trainer"), epochs=2, verbose=0
+    )
     alone = small_network()
     alone.compile(sgd(), crossentropy())
     alone.fit(recorded("alone"), epochs=2, shuffle=False, verbose=0)

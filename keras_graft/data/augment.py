@@ -31,7 +31,7 @@ class _SeedSequence(keras.random.SeedGenerator):
 
 
 def pad_crop_flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Pads with black, crops at random, mirrors every second image.
+    """Pads with black, crops at random, mirrors one image in two.
 
     The recipe of the CIFAR ResNets (arXiv 1512.03385, 4.2): 4 pixels at each
     side of 32. Each image has an offset and a mirroring of its own.
@@ -139,7 +139,8 @@ def cutmix(
 
     `keras.layers.CutMix` with alpha 1 (arXiv 1905.04899, 3.1): the area of
     the box, as a share of the image, is uniform in [0, 1], each image has a
-    box of its own.
+    box of its own. keras-cv's layer draws from generators that cannot be set
+    back, and weighs labels as if no box were cut off at the border.
 
     Args:
         images: float32, shape [batch, height, width, channels].

@@ -2,10 +2,10 @@
 
 from keras_graft.grafting.callback import GraftCallback
 from keras_graft.grafting.coefficient import graft_coefficient
-from keras_graft.kernel_measures import kernel_entropy
-from keras_graft.kernel_measures import kernel_l1
 from keras_graft.grafting.external import graft_ring
 from keras_graft.grafting.external import ring_learning_rates
+from keras_graft.kernel_measures import kernel_entropy
+from keras_graft.kernel_measures import kernel_l1
 
 __all__ = [
     "GraftCallback",

@@ -10,8 +10,6 @@ import numpy as np
 
 from keras_graft.grafting.coefficient import check_amplitude
 from keras_graft.grafting.coefficient import check_slope
-from keras_graft.kernel_measures import kernel_entropy
-from keras_graft.kernel_measures import kernel_l1
 from keras_graft.grafting.external import graft_external
 from keras_graft.grafting.filter_sources import internal_graft
 from keras_graft.grafting.filter_sources import noise_graft
@@ -20,6 +18,8 @@ from keras_graft.grafting.plan import BLOCK
 from keras_graft.grafting.plan import KERNELS
 from keras_graft.grafting.plan import graft_plan
 from keras_graft.grafting.plan import write
+from keras_graft.kernel_measures import kernel_entropy
+from keras_graft.kernel_measures import kernel_l1
 
 _LOG = logging.getLogger(__name__)
 
@@ -247,8 +247,7 @@ class GraftCallback(keras.callbacks.Callback):
         for i, site in enumerate(self._plan.kernels):
             kernels = site.read()
             grafted = [
-                self._graft_filters(site, kernels[k], epoch, i, k)
-                for k in live
+                self._graft_filters(site, kernels[k], epoch, i, k) for k in live
             ]
             write(site, live, grafted)
 

@@ -148,9 +148,7 @@ def _followers(networks, kernels, first_kernels):
             if frozen or id(first) in taken or not _is_blendable(first):
                 continue
             taken.update(id(v) for v in variables)
-            followers.append(
-                Site(path, variables, (), position.get(id(owner)))
-            )
+            followers.append(Site(path, variables, (), position.get(id(owner))))
     return followers, has_graph
 
 

@@ -171,9 +171,7 @@ def _accuracy_figure(results, history):
 def _invalid_figure(results, history):
     figure, axes = _figure()
     for k in range(results.num_networks):
-        axes.plot(
-            history[f"network_{k}_invalid_filters"], label=f"network_{k}"
-        )
+        axes.plot(history[f"network_{k}_invalid_filters"], label=f"network_{k}")
     _by_epoch(axes, f"of {results.networks[0].total_filters} filters")
     axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 1))
     axes.legend(frameon=False)

@@ -57,7 +57,9 @@ class RunDirectory:
                 f"--resume=never, but {self.path} holds a run. Give another "
                 "--workdir, or move that folder away."
             )
-        different = differences(self.flags.read_text(encoding="utf-8"), flags_text)
+        different = differences(
+            self.flags.read_text(encoding="utf-8"), flags_text
+        )
         if different:
             raise RunError(
                 f"{self.path} holds a run with other flags:\n  "
