@@ -25,9 +25,10 @@ from keras_graft.runs.run_directory import write_atomically
 def main(argv):
     """Runs what the flags say; returns the exit code."""
     del argv  # Everything is in the flags.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    # TFDS tells at INFO what it reads.
+    # TFDS tells at INFO what it reads; a warning is for a person.
     absl_logging.set_verbosity(absl_logging.WARNING)
+    plain = logging.Formatter("%(message)s")
+    absl_logging.get_absl_handler().setFormatter(plain)
     try:
         return run(flags.settings())
     except RunError as error:

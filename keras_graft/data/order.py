@@ -11,6 +11,7 @@ import tensorflow as tf
 # First number folded into the run's seed: what the seed pair is for.
 ORDER = 0
 AUGMENT = 1
+MIXTURE = 2
 
 
 def seed_pair(seed: int, *path: int | tf.Tensor) -> tf.Tensor:

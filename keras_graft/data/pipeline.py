@@ -14,7 +14,6 @@ from keras_graft.data.names import BATCHES
 from keras_graft.data.randaugment import randaugment
 from keras_graft.data.splits import Split
 
-# Their labels are mixtures, so that each network has labels of its own.
 _MIXING = {"cutmix": augmentation.cutmix, "mixup": augmentation.mixup}
 
 
@@ -52,7 +51,7 @@ def training_batches(
         different images a dict of such tensors with the keys `network_0` ...
         It is uint8 without augmentation and with `standard`, else float32;
         pixels are 0 to 255. y is an int32 tensor of shape [batch], or a dict
-        like x where the networks' labels differ; with `cutmix` and `mixup`
+        like x with `batches="own"`; with `cutmix` and `mixup`
         float32 class probabilities of shape [batch, classes].
 
     Raises:
@@ -100,6 +99,11 @@ def training_batches(
                 *picked[k % num_orders],
                 augment,
                 order.seed_pair(seed, order.AUGMENT, epoch, step, k),
+                # Networks that share a batch share its mixtures, so that
+                # they learn from each other about the same ones.
+                order.seed_pair(
+                    seed, order.MIXTURE, epoch, step, k % num_orders
+                ),
                 num_classes,
             )
             for k in range(num_networks)
@@ -151,6 +155,7 @@ def _view(
     labels: tf.Tensor,
     augment: str,
     seed: tf.Tensor,
+    mixture_seed: tf.Tensor,
     num_classes: int | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One network's images and labels of a batch."""
@@ -160,11 +165,10 @@ def _view(
     if augment == "standard":
         return images, labels
     images = tf.cast(images, tf.float32)
-    seed = order.fold_in(seed, 1)
     if augment == "randaugment":
-        return randaugment(images, seed), labels
+        return randaugment(images, order.fold_in(seed, 1)), labels
     labels = tf.one_hot(labels, num_classes)
-    return _MIXING[augment](images, labels, seed)
+    return _MIXING[augment](images, labels, mixture_seed)
 
 
 def _element(
@@ -175,6 +179,6 @@ def _element(
     if len(views) == 1 or (augment == "none" and batches == "shared"):
         return x, y
     x = {f"network_{k}": images for k, (images, _) in enumerate(views)}
-    if batches == "own" or augment in _MIXING:
+    if batches == "own":
         y = {f"network_{k}": labels for k, (_, labels) in enumerate(views)}
     return x, y

@@ -48,8 +48,8 @@ def _run(paths):
     _check_output("plot", _PLOT.value, pictures.FORMATS)
 
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # TensorFlow's start-up lines would come before the table.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Most of TensorFlow's start-up lines are of no use beside a table.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from keras_graft.diagnosis import compare
     from keras_graft.diagnosis import diagnose
 

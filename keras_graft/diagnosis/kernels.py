@@ -57,7 +57,7 @@ def kernels_to_read(
 
 def _reason_to_skip(layer):
     if not layer.built:
-        return "it is not built"
+        return "it is not built: nothing calls it"
     if getattr(layer, "quantization_mode", None):
         return "its kernel is quantised"
     return None

@@ -97,6 +97,13 @@ def test_signal_that_is_taken_before_the_activation_counts_there():
     assert rows(model, images_of(2))["conv"].fires_after == "norm"
 
 
+def test_signal_that_leaves_the_model_before_the_activation_counts_there():
+    images = keras.Input((5, 5, 2))
+    x = layers.Conv2D(2, 1, name="conv", use_bias=False)(images)
+    model = keras.Model(images, [layers.ReLU(name="relu")(x), x])
+    assert rows(model, images_of(2))["conv"].fires_after == "conv"
+
+
 def test_activation_of_the_convolution_itself_counts():
     model = keras.Sequential(
         [

@@ -46,6 +46,17 @@ def test_batch_norm_behind_a_sum_is_not_that_of_a_convolution():
     assert near_zero(keras.Model(images, x)) == {"conv": None}
 
 
+def test_batch_norm_over_another_axis_has_no_gamma_for_a_filter():
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.BatchNormalization(axis=1),
+        ]
+    )
+    assert near_zero(model) == {"conv": None}
+
+
 def test_every_convolution_of_a_residual_network_has_its_own():
     network = models.build("resnet8", num_classes=3)
     for i, layer in enumerate(network.layers):

@@ -306,7 +306,7 @@ def test_kernel_that_is_not_built_is_skipped_by_name():
         model(np.zeros((1, 9, 9, 3)))
     diagnosis = diagnose(model)
     assert diagnosis.totals.filters == 4
-    assert diagnosis.skipped == (("unused", "it is not built"),)
-    assert "since it is not built: unused" in " ".join(
-        str(diagnosis).splitlines()
-    )
+    why = "it is not built: nothing calls it"
+    assert diagnosis.skipped == (("unused", why),)
+    text = " ".join(str(diagnosis).splitlines())
+    assert f"Skipped: 1 convolution kernel, since {why}: unused." in text

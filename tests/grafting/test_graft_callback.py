@@ -1,0 +1,447 @@
+import logging
+import math
+import types
+
+import graft_reference as reference
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_graft
+from keras_graft.grafting import GraftCallback
+
+
+def network(filters=4, name=None):
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(filters, 3, name="conv"),
+            layers.BatchNormalization(name="bn"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, name="classifier"),
+        ],
+        name=name,
+    )
+
+
+def random_networks(n, seed=0):
+    networks = [network() for _ in range(n)]
+    reference.randomise(networks, seed)
+    return networks
+
+
+def assert_same(left, right):
+    for path in left:
+        np.testing.assert_array_equal(left[path], right[path], err_msg=path)
+
+
+def kernel_of(k):
+    return k.get_layer("conv").kernel.numpy()
+
+
+# The ring.
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize(
+    "arguments, settings",
+    [
+        ({}, {}),
+        ({"amplitude": 1.0, "slope": 500.0}, {"amplitude": 1.0, "slope": 500}),
+        ({"amplitude": 0.0}, {"amplitude": 0.0}),
+        (
+            {"num_bins": 4},
+            {"information": lambda kernel: reference.entropy(kernel, 4)},
+        ),
+        (
+            {"criterion": "l1", "slope": 0.05},
+            {"information": reference.l1, "slope": 0.05},
+        ),
+    ],
+    ids=["defaults", "strong", "averaging", "bins", "l1"],
+)
+def test_a_graft_equals_numpy(n, arguments, settings):
+    governors = dict.fromkeys(reference.values(network()), "conv/kernel")
+    reference.assert_graft(
+        [network() for _ in range(n)],
+        governors,
+        GraftCallback(**arguments),
+        **settings,
+    )
+
+
+def test_amplitude_zero_is_plain_averaging():
+    networks = random_networks(2)
+    before = [reference.values(k) for k in networks]
+    reference.graft(GraftCallback(amplitude=0.0), networks)
+    for k in networks:
+        for path, after in reference.values(k).items():
+            mean = (before[0][path] + before[1][path]) / 2
+            np.testing.assert_allclose(after, mean, rtol=1e-6, atol=1e-7)
+
+
+def test_two_networks_are_identical_after_a_graft():
+    networks = random_networks(2)
+    assert np.any(kernel_of(networks[0]) != kernel_of(networks[1]))
+    reference.graft(GraftCallback(), networks)
+    assert_same(*map(reference.values, networks))
+
+
+def test_three_networks_stay_apart():
+    networks = random_networks(3)
+    reference.graft(GraftCallback(), networks)
+    kernels = list(map(kernel_of, networks))
+    for k in range(3):
+        assert np.abs(kernels[k] - kernels[k - 1]).max() > 0.1
+
+
+def test_networks_receive_from_the_one_before_them():
+    networks = random_networks(5)
+    before = [reference.values(k) for k in networks]
+    for path, value in before[2].items():
+        if path != "conv/kernel":
+            networks[2].weights[list(before[2]).index(path)].assign(value + 1)
+    changed = [reference.values(k) for k in networks]
+    reference.graft(GraftCallback(blend="block"), networks)
+    moved = {}
+    for path in before[0]:
+        moved[path] = [
+            bool(np.any(reference.values(k)[path] != before[j][path]))
+            for j, k in enumerate(networks)
+        ]
+    assert all(moved["conv/kernel"])
+    expected = reference.grafted(
+        changed, dict.fromkeys(before[0], "conv/kernel")
+    )
+    for k, after in enumerate(map(reference.values, networks)):
+        for path in after:
+            np.testing.assert_allclose(
+                after[path], expected[k][path], rtol=1e-5, atol=1e-6
+            )
+
+
+def test_one_network_is_left_alone(caplog):
+    networks = random_networks(1)
+    before = reference.values(networks[0])
+    callback = GraftCallback()
+    logs = reference.graft(callback, networks)
+    assert_same(before, reference.values(networks[0]))
+    assert set(logs.values()) == {1.0}
+    assert callback.coefficients == {}
+    assert caplog.messages == [
+        "One network has no peers: grafting does nothing."
+    ]
+
+
+def test_networks_that_are_not_live_are_passed_over():
+    networks = random_networks(4)
+    before = [reference.values(k) for k in networks]
+    # What a diverged network holds must reach nobody.
+    broken = np.full_like(kernel_of(networks[1]), np.nan)
+    networks[1].get_layer("conv").kernel.assign(broken)
+    masked, retired = reference.values(networks[1]), before[3]
+    status = ["live", "masked", "live", "retired"]
+    reference.graft(GraftCallback(), networks, status=status)
+    np.testing.assert_array_equal(kernel_of(networks[1]), broken)
+    assert_same(masked, reference.values(networks[1]))
+    assert_same(retired, reference.values(networks[3]))
+    live = [before[0], before[2]]
+    expected = reference.grafted(
+        live, dict.fromkeys(before[0], "conv/kernel")
+    )
+    for k, position in enumerate((0, 2)):
+        after = reference.values(networks[position])
+        for path in after:
+            np.testing.assert_allclose(
+                after[path], expected[k][path], rtol=1e-5, atol=1e-6
+            )
+
+
+def test_the_last_live_network_is_left_alone():
+    networks = random_networks(2)
+    before = reference.values(networks[0])
+    logs = reference.graft(
+        GraftCallback(), networks, status=["live", "masked"]
+    )
+    assert_same(before, reference.values(networks[0]))
+    assert logs["graft_coefficient"] == 1.0
+
+
+@pytest.mark.parametrize("source", ["internal", "noise"])
+def test_filters_of_networks_that_are_not_live_are_left_alone(source):
+    networks = random_networks(2)
+    for k in networks:
+        kernel = kernel_of(k)
+        kernel[..., 0] *= 1e-3
+        k.get_layer("conv").kernel.assign(kernel)
+    before = [reference.values(k) for k in networks]
+    reference.graft(
+        GraftCallback(source=source), networks, status=["masked", "live"]
+    )
+    assert_same(before[0], reference.values(networks[0]))
+    assert np.any(kernel_of(networks[1]) != before[1]["conv/kernel"])
+
+
+def test_optimizer_slots_are_left_alone():
+    networks = random_networks(2)
+    optimizers = [keras.optimizers.SGD(0.1, momentum=0.9) for _ in networks]
+    for optimizer, k in zip(optimizers, networks, strict=True):
+        gradients = [tf.ones(v.shape) for v in k.trainable_variables]
+        optimizer.apply(gradients, k.trainable_variables)
+    before = [[v.numpy() for v in o.variables] for o in optimizers]
+    reference.graft(GraftCallback(), networks)
+    for old, optimizer in zip(before, optimizers, strict=True):
+        for value, variable in zip(old, optimizer.variables, strict=True):
+            np.testing.assert_array_equal(value, variable)
+
+
+# When.
+
+
+@pytest.mark.parametrize(
+    "arguments, epochs",
+    [
+        ({}, [1, 2, 3, 4, 5, 6, 7]),
+        ({"start": 0}, [0, 1, 2, 3, 4, 5, 6, 7]),
+        ({"every": 3}, [1, 4, 7]),
+        ({"every": 2, "start": 3}, [3, 5, 7]),
+        ({"every": 2, "start": 2, "stop": 6}, [2, 4]),
+        ({"start": 2, "stop": 3}, [2]),
+        ({"start": 9}, []),
+    ],
+)
+def test_epochs_that_begin_with_a_graft(arguments, epochs):
+    networks = random_networks(2)
+    callback = GraftCallback(**arguments)
+    callback.set_model(types.SimpleNamespace(networks=networks))
+    callback.on_train_begin()
+    grafted = []
+    for epoch in range(8):
+        reference.randomise(networks, epoch)
+        before = kernel_of(networks[0])
+        callback.on_epoch_begin(epoch)
+        if np.any(kernel_of(networks[0]) != before):
+            grafted.append(epoch)
+        callback.on_epoch_end(epoch, {})
+    assert grafted == epochs
+    assert [e for e in range(8) if callback.is_due(e)] == epochs
+
+
+def test_logs_are_the_coefficients_of_the_epochs_graft():
+    networks = random_networks(3)
+    before = [reference.values(k) for k in networks]
+    callback = GraftCallback()
+    logs = reference.graft(callback, networks, epoch=1)
+    expected = reference.coefficients([b["conv/kernel"] for b in before])
+    assert list(callback.coefficients) == ["conv"]
+    np.testing.assert_allclose(callback.coefficients["conv"], expected)
+    assert logs == {
+        "graft_coefficient": pytest.approx(np.mean(expected)),
+        "graft_coefficient_min": pytest.approx(min(expected)),
+        "graft_coefficient_max": pytest.approx(max(expected)),
+    }
+
+
+def test_logs_are_one_in_an_epoch_without_a_graft():
+    networks = random_networks(2)
+    callback = GraftCallback(every=2)
+    reference.graft(callback, networks, epoch=1)
+    assert callback.coefficients
+    logs = reference.graft(callback, networks, epoch=2)
+    assert logs == {
+        "graft_coefficient": 1.0,
+        "graft_coefficient_min": 1.0,
+        "graft_coefficient_max": 1.0,
+    }
+    assert callback.coefficients == {}
+
+
+class Pair(keras.Model):
+    """Any model with a list `networks` can be grafted."""
+
+    def __init__(self, networks):
+        super().__init__()
+        self.networks = networks
+        self.traces = 0
+
+    def call(self, x):
+        self.traces += 1
+        return sum(k(x) for k in self.networks)
+
+
+def test_fit_grafts_before_the_epoch_without_retracing():
+    pair = Pair(random_networks(2))
+    # No step moves a weight, so that only the graft can.
+    pair.compile(keras.optimizers.SGD(0.0), "mse")
+    callback = GraftCallback(blend="kernels", start=2)
+    kernels, traces = [], []
+
+    class Spy(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            kernels.append(kernel_of(pair.networks[0]))
+
+        def on_epoch_end(self, epoch, logs=None):
+            traces.append(pair.traces)
+
+    x, y = np.zeros((4, 6, 6, 2), "float32"), np.zeros((4, 3), "float32")
+    history = pair.fit(
+        x, y, epochs=3, verbose=0, callbacks=[callback, Spy()]
+    ).history
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert np.any(kernels[1] != kernels[2])
+    assert traces[0] == traces[2]
+    found = history["graft_coefficient_max"]
+    assert found[:2] == [1.0, 1.0] and 0.5 < found[2] < 1
+
+
+def test_every_replica_holds_the_grafted_weights():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        networks = [network() for _ in range(3)]
+    governors = dict.fromkeys(
+        reference.values(networks[0]), "conv/kernel"
+    )
+    reference.assert_graft(networks, governors, GraftCallback())
+    for k in networks:
+        for variable in k.weights:
+            first, second = variable.value.values
+            np.testing.assert_array_equal(first, second)
+
+
+# Errors and notes.
+
+
+def test_networks_of_different_architectures_are_refused():
+    networks = [network(4), network(5)]
+    with pytest.raises(ValueError) as error:
+        reference.graft(GraftCallback(), networks)
+    assert str(error.value).splitlines() == [
+        "Only networks of one architecture can be grafted. These differ:",
+        "  layer 0: network_0 has Conv2D 'conv' [(3, 3, 2, 4), (4,)], "
+        "network_1 has Conv2D 'conv' [(3, 3, 2, 5), (5,)]",
+        "  layer 1: network_0 has BatchNormalization 'bn' [(4,), (4,), (4,), "
+        "(4,)], not trainable: [(4,), (4,)], network_1 has "
+        "BatchNormalization 'bn' [(5,), (5,), (5,), (5,)], not trainable: "
+        "[(5,), (5,)]",
+        "  layer 2: network_0 has Dense 'classifier' [(4, 3), (3,)], "
+        "network_1 has Dense 'classifier' [(5, 3), (3,)]",
+    ]
+
+
+@pytest.mark.parametrize("source", ["external", "internal", "noise"])
+def test_nothing_to_graft_is_an_error(source):
+    dense = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    with pytest.raises(ValueError, match="no convolution kernel to graft"):
+        reference.graft(GraftCallback(source=source), [dense])
+    frozen = network()
+    frozen.trainable = False
+    with pytest.raises(
+        ValueError, match="Left out:\n  conv: it is frozen"
+    ):
+        reference.graft(GraftCallback(source=source), [frozen])
+    unbuilt = keras.Sequential([layers.Conv2D(4, 3, name="conv")])
+    with pytest.raises(ValueError, match="conv: it is not built"):
+        reference.graft(GraftCallback(source=source), [unbuilt])
+
+
+def test_a_model_without_networks_is_refused():
+    callback = GraftCallback()
+    callback.set_model(network(name="alone"))
+    with pytest.raises(
+        ValueError, match="a list `networks`.*GraftTrainer.*Sequential"
+    ):
+        callback.on_train_begin()
+
+
+def test_what_is_skipped_is_said_once_by_name(caplog):
+    networks = []
+    for _ in range(2):
+        k = network()
+        k.get_layer("conv").enable_lora(2)
+        head = layers.Conv2D(2, 1, name="head")
+        inputs = keras.Input((6, 6, 2))
+        networks.append(keras.Model(inputs, head(k.layers[0](inputs))))
+    callback = GraftCallback()
+    with caplog.at_level(logging.WARNING):
+        reference.graft(callback, networks)
+        reference.graft(callback, networks)
+    assert caplog.messages == [
+        "Not grafted: 'conv', since its kernel is adapted by LoRA."
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"source": "outside"}, "`source` must be one of 'external', 'int"),
+        ({"criterion": "norm"}, "`criterion` must be one of.*'norm'"),
+        ({"blend": "all"}, "`blend` must be one of 'kernels', 'block'"),
+        ({"amplitude": 1.5}, r"`amplitude` must be in \[0, 1\].*1.5"),
+        ({"slope": -1}, "`slope` must be a finite number.*-1"),
+        ({"num_bins": 1}, "`num_bins` must be a whole number, at least 2"),
+        ({"num_bins": 7.5}, "`num_bins` must be a whole number.*7.5"),
+        ({"every": 0}, "`every` must be a whole number, at least 1.*0"),
+        ({"every": 1.5}, "`every` must be a whole number.*1.5"),
+        ({"start": -1}, "`start` must be a whole number, at least 0.*-1"),
+        ({"start": math.nan}, "`start` must be a whole number"),
+        ({"start": 3, "stop": 3}, "`stop` must be.*above `start`, or None"),
+        (
+            {"source": "noise", "threshold": 0.0},
+            "`threshold` must be above 0. Received: 0.0",
+        ),
+        ({"source": "noise", "threshold": math.nan}, "`threshold` must be"),
+        ({"source": "noise", "decay": 1.1}, r"`decay` must be in \(0, 1\]"),
+        ({"source": "noise", "decay": 0.0}, r"`decay` must be in \(0, 1\]"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GraftCallback(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ({"threshold": 0.2}, "threshold"),
+        ({"decay": 0.9}, "decay"),
+        ({"source": "internal", "decay": 0.9}, "decay"),
+        ({"source": "internal", "amplitude": 0.0}, "amplitude"),
+        ({"source": "internal", "slope": 500.0}, "slope"),
+        ({"source": "noise", "criterion": "l1"}, "criterion"),
+        ({"source": "noise", "num_bins": 20}, "num_bins"),
+        ({"source": "noise", "blend": "kernels"}, "blend"),
+        ({"criterion": "l1", "num_bins": 20}, "num_bins"),
+    ],
+)
+def test_an_argument_without_a_meaning_is_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"`{name}` has (no|a) meaning with"):
+        GraftCallback(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"criterion": "l1", "amplitude": 0.2, "slope": 0.5, "every": 2},
+        {"source": "internal", "threshold": 0.5, "start": 0},
+        {"source": "noise", "decay": 0.9, "start": 3, "stop": 9},
+        {"blend": "kernels", "num_bins": 20},
+    ],
+)
+def test_config_round_trip(arguments):
+    callback = GraftCallback(**arguments)
+    config = callback.get_config()
+    assert arguments.items() <= config.items()
+    again = GraftCallback.from_config(config)
+    assert again.get_config() == config
+    loaded = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(callback)
+    )
+    assert type(loaded) is GraftCallback
+    assert loaded.get_config() == config
+
+
+def test_the_callback_is_public():
+    assert keras_graft.GraftCallback is GraftCallback
