@@ -127,15 +127,17 @@ def leaf_layers(
 
 
 def conv_kernels(
-    model: keras.layers.Layer,
+    model: keras.layers.Layer, read_only: bool = False
 ) -> tuple[list[ConvKernel], list[tuple[str, str]]]:
-    """Finds the convolution kernels that can be grafted.
+    """Finds the convolution kernels that can be grafted, or only read.
 
-    A kernel takes part when training changes it: frozen layers, layers that
-    the model never calls, LoRA and quantised layers do not.
+    A kernel can be grafted when training changes it: frozen layers, layers
+    that the model never calls, LoRA and quantised layers do not take part.
 
     Args:
         model: Any built Keras model.
+        read_only: Whether kernels are to be read only: then frozen ones
+            count, and those adapted by LoRA as the layer applies them.
 
     Returns:
         `(kernels, skipped)`: the kernels in layer order, and for each one
@@ -148,7 +150,9 @@ def conv_kernels(
             name = path
             if attribute != "kernel":
                 name = f"{path}/{attribute}"
-            reason = _reason_to_skip(layer, attribute, trained)
+            reason = _unreadable(layer)
+            if not reason and not read_only:
+                reason = _not_trained(layer, attribute, trained)
             if reason:
                 skipped.append((name, reason))
             else:
@@ -228,13 +232,17 @@ def _kernel_attributes(layer):
     return ()
 
 
-def _reason_to_skip(layer, attribute, trained):
+def _unreadable(layer):
     if not layer.built:
         return "it is not built: nothing calls it"
-    if getattr(layer, "lora_enabled", False):
-        return "its kernel is adapted by LoRA"
     if getattr(layer, "quantization_mode", None):
         return "its kernel is quantised"
+    return None
+
+
+def _not_trained(layer, attribute, trained):
+    if getattr(layer, "lora_enabled", False):
+        return "its kernel is adapted by LoRA"
     if not layer.trainable:
         return "it is frozen"
     if id(getattr(layer, attribute)) not in trained:

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_graft import conv_layers
 from keras_graft.conv_layers import ConvKernel
+from keras_graft.conv_layers import conv_kernels
 from keras_graft.diagnosis.filter_norms import filter_l1_norms
 
 
@@ -37,15 +37,7 @@ def kernels_to_read(
             f"The model '{model.name}' is not built, so it has no weights to "
             "read. Call it on a batch or `build(input_shape)` first."
         )
-    kernels, skipped = [], []
-    for path, layer in conv_layers.leaf_layers(model):
-        for attribute, axes in conv_layers._kernel_attributes(layer):
-            name = path if attribute == "kernel" else f"{path}/{attribute}"
-            reason = _reason_to_skip(layer)
-            if reason:
-                skipped.append((name, reason))
-            else:
-                kernels.append(ConvKernel(layer, attribute, axes, name))
+    kernels, skipped = conv_kernels(model, read_only=True)
     if not kernels:
         reasons = "".join(f"\n  {path}: {why}" for path, why in skipped)
         raise ValueError(
@@ -53,14 +45,6 @@ def kernels_to_read(
             + (f" Left out:{reasons}" if reasons else "")
         )
     return kernels, skipped
-
-
-def _reason_to_skip(layer):
-    if not layer.built:
-        return "it is not built: nothing calls it"
-    if getattr(layer, "quantization_mode", None):
-        return "its kernel is quantised"
-    return None
 
 
 def read(kernel: ConvKernel) -> np.ndarray:
