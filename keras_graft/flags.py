@@ -596,6 +596,12 @@ def _refuse_contradictions(values: Settings) -> None:
             f"--graft_start={values.graft_start}: grafts happen from the one "
             "until before the other. Write --nograft for none."
         )
+    if values.jit and (values.replicas or 1) > 1:
+        raise ValueError(
+            f"--jit compiles for one device, and --replicas={values.replicas} "
+            "asks for several: XLA cannot reach a variable on another one. "
+            "Leave --jit out, or use one replica."
+        )
     if os.path.exists(values.workdir) and not os.path.isdir(values.workdir):
         raise ValueError(
             f"--workdir={values.workdir} is a file. Give a folder, which "

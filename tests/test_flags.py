@@ -268,6 +268,12 @@ def test_teachers_must_be_keras_files(parse, tmp_path):
         parse("--teachers=a.h5")
 
 
+def test_jit_on_several_replicas_is_refused(parse):
+    with pytest.raises(ValueError, match="compiles for one device"):
+        parse("--jit", "--replicas=2")
+    assert parse("--jit").jit
+
+
 def test_workdir_that_is_a_file_is_refused(parse, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file. Give a folder"):
