@@ -40,6 +40,32 @@ def feeding_convolutions(
     return owners, has_graph
 
 
+def connections(model: keras.Model) -> tuple[list[tuple], list]:
+    """Lists what is connected to what in a model's graph.
+
+    Nested models are entered: their layers stand in the place of the model.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        `(edges, outputs)`: pairs (operation that makes a tensor, operation
+        that takes it), each once, and the operations that make the model's
+        outputs. Both are empty where the model has no graph.
+    """
+    graph = _Graph()
+    graph.add(model)
+    if not graph.operations:
+        return [], []
+    edges = {
+        (id(producer), id(taker)): (producer, taker)
+        for taker in graph.operations
+        for producer in graph.upstream[id(taker)]
+    }
+    functional = getattr(model, "_functional", None) or model
+    return list(edges.values()), [_producer(t) for t in functional.outputs]
+
+
 def _by_creation_order(layers: Sequence) -> dict:
     owners, last = {}, None
     for layer in layers:
@@ -55,6 +81,7 @@ class _Graph:
 
     def __init__(self):
         self.upstream: dict[int, list] = {}
+        self.operations: list = []
 
     def add(self, model) -> bool:
         """Adds a model's operations; says whether all of it is a graph."""
@@ -81,7 +108,9 @@ class _Graph:
             if _is_functional(nested):
                 complete &= self.add(nested)
                 self._connect_inputs(nested, tensors)
-            elif _is_composite(operation):
+                continue
+            self.operations.append(operation)
+            if _is_composite(operation):
                 complete = False
         return complete
 

@@ -4,11 +4,13 @@ from keras_graft.grafting.callback import GraftCallback
 from keras_graft.grafting.coefficient import graft_coefficient
 from keras_graft.grafting.external import graft_ring
 from keras_graft.grafting.external import ring_learning_rates
+from keras_graft.grafting.gamma import gamma_coefficient
 from keras_graft.kernel_measures import kernel_entropy
 from keras_graft.kernel_measures import kernel_l1
 
 __all__ = [
     "GraftCallback",
+    "gamma_coefficient",
     "graft_coefficient",
     "graft_ring",
     "kernel_entropy",

@@ -13,6 +13,8 @@ from keras_graft.grafting.coefficient import check_slope
 from keras_graft.grafting.external import graft_external
 from keras_graft.grafting.filter_sources import internal_graft
 from keras_graft.grafting.filter_sources import noise_graft
+from keras_graft.grafting.gamma import gamma_scales
+from keras_graft.grafting.gamma import graft_gamma
 from keras_graft.grafting.plan import BLENDS
 from keras_graft.grafting.plan import BLOCK
 from keras_graft.grafting.plan import KERNELS
@@ -24,9 +26,9 @@ from keras_graft.kernel_measures import kernel_l1
 _LOG = logging.getLogger(__name__)
 
 SOURCES = ("external", "internal", "noise")
-CRITERIA = ("entropy", "l1")
+CRITERIA = ("entropy", "l1", "gamma")
 
-# Which arguments have a meaning for which source.
+# Which arguments have a meaning for which source, and which criterion.
 _ONLY_FOR = {
     "criterion": ("external",),
     "amplitude": ("external",),
@@ -35,6 +37,11 @@ _ONLY_FOR = {
     "blend": ("external",),
     "threshold": ("internal", "noise"),
     "decay": ("noise",),
+}
+_ONLY_FOR_CRITERION = {
+    "amplitude": ("entropy", "l1"),
+    "slope": ("entropy", "l1"),
+    "num_bins": ("entropy",),
 }
 _DEFAULTS = {
     "criterion": "entropy",
@@ -67,16 +74,19 @@ class GraftCallback(keras.callbacks.Callback):
             before it in the ring. `"internal"`: a network's largest filters
             are added to its invalid ones. `"noise"`: Gaussian noise is added
             to invalid filters. Defaults to `"external"`.
-        criterion: How much information a layer holds: `"entropy"` or `"l1"`.
-            Defaults to `"entropy"`.
-        amplitude: The paper's A, in [0, 1]; 0 is plain averaging. Defaults
-            to 0.4.
-        slope: The paper's c, at least 0, in 1 / unit of the criterion.
-            Defaults to 10.0.
+        criterion: How much information a layer holds, `"entropy"` or `"l1"`,
+            or a filter, `"gamma"`: the scale of its channel in the
+            BatchNormalization that the convolution feeds. Defaults to
+            `"entropy"`.
+        amplitude: The paper's A, in [0, 1]; 0 is plain averaging. Not with
+            `"gamma"`. Defaults to 0.4.
+        slope: The paper's c, at least 0, in 1 / unit of the criterion. Not
+            with `"gamma"`. Defaults to 10.0.
         num_bins: Bins of the entropy's histogram, at least 2. Defaults to 10.
         blend: `"kernels"`: convolution kernels only. `"block"`: every other
             weight too, with the coefficient of the convolution that feeds
-            it. Defaults to `"block"`.
+            it; with `"gamma"`, of the channel that it belongs to, and 0.5
+            where that is not known. Defaults to `"block"`.
         threshold: l1 norm below which a filter is invalid, above 0. For the
             sources `"internal"` and `"noise"`. Defaults to 0.1.
         decay: The noise of epoch e has the standard deviation `decay**e`; in
@@ -141,6 +151,7 @@ class GraftCallback(keras.callbacks.Callback):
         self._check_meaning()
         self.coefficients = {}
         self._plan = None
+        self._scales = None
         self._said = set()
 
     def _check_meaning(self):
@@ -152,14 +163,15 @@ class GraftCallback(keras.callbacks.Callback):
                     f"with {' and '.join(map(repr, sources))}. Leave it out. "
                     f"Received: {name}={self._config[name]!r}"
                 )
-        if (
-            self._config["criterion"] != "entropy"
-            and self._config["num_bins"] != _DEFAULTS["num_bins"]
-        ):
-            raise ValueError(
-                "`num_bins` has a meaning with criterion='entropy' only. "
-                "Leave it out."
-            )
+        criterion = self._config["criterion"]
+        for name, criteria in _ONLY_FOR_CRITERION.items():
+            value = self._config[name]
+            if criterion not in criteria and value != _DEFAULTS[name]:
+                raise ValueError(
+                    f"`{name}` has no meaning with criterion={criterion!r}, "
+                    f"only with {' and '.join(map(repr, criteria))}. Leave "
+                    f"it out. Received: {name}={value!r}"
+                )
 
     def get_config(self):
         return dict(self._config)
@@ -200,7 +212,9 @@ class GraftCallback(keras.callbacks.Callback):
         ]
         if external and len(networks) == 1:
             notes.append("One network has no peers: grafting does nothing.")
-        if not self._plan.has_graph:
+        if self._by_gamma:
+            notes += self._gamma_notes(networks)
+        elif not self._plan.has_graph:
             notes.append(
                 "A network, or a layer made of layers, has no graph (it is "
                 "subclassed): the layers in it take the coefficient of the "
@@ -210,6 +224,28 @@ class GraftCallback(keras.callbacks.Callback):
             if note not in self._said:
                 self._said.add(note)
                 _LOG.warning(note)
+
+    @property
+    def _by_gamma(self):
+        external = self._config["source"] == "external"
+        return external and self._config["criterion"] == "gamma"
+
+    def _gamma_notes(self, networks):
+        self._scales = gamma_scales(networks, self._plan)
+        notes = [
+            f"No BatchNormalization with gammas takes '{path}' alone: its "
+            "filters are weighed by the channels that they read, and "
+            "averaged where those have no gammas either."
+            for path in self._scales.unscaled
+        ]
+        if not self._scales.has_graph:
+            notes.append(
+                "A network, or a layer made of layers, has no graph (it is "
+                "subclassed): a convolution in it is weighed by the first "
+                "BatchNormalization created after it, and what reads its "
+                "channels is not."
+            )
+        return notes
 
     def on_train_begin(self, logs=None):
         self.check(self.model)
@@ -236,13 +272,7 @@ class GraftCallback(keras.callbacks.Callback):
         live = self._live_networks()
         if self._config["source"] == "external":
             if len(live) > 1:
-                self.coefficients = graft_external(
-                    self._plan,
-                    live,
-                    self._information(),
-                    self._config["amplitude"],
-                    self._config["slope"],
-                )
+                self.coefficients = self._graft_external(live)
             return
         for i, site in enumerate(self._plan.kernels):
             kernels = site.read()
@@ -250,6 +280,17 @@ class GraftCallback(keras.callbacks.Callback):
                 self._graft_filters(site, kernels[k], epoch, i, k) for k in live
             ]
             write(site, live, grafted)
+
+    def _graft_external(self, live):
+        if self._by_gamma:
+            return graft_gamma(self._plan, self._scales, live)
+        return graft_external(
+            self._plan,
+            live,
+            self._information(),
+            self._config["amplitude"],
+            self._config["slope"],
+        )
 
     def _graft_filters(self, site, kernel, epoch, i, k):
         threshold = self._config["threshold"]
