@@ -7,7 +7,8 @@
 | Cultivation | distillation keeps valid filters good | `distillation` |
 
 `GraftTrainer` trains the networks, `GraftCallback` grafts between epochs,
-`InvalidFilterMonitor` counts invalid filters. `models` builds networks by
+`InvalidFilterMonitor` counts invalid filters, `RunCheckpoint` lets a run that
+was killed go on. `models` builds networks by
 name, `data` reads images, `python -m keras_graft.launch` does it all.
 
 Source: arXiv 2004.12311.
@@ -24,6 +25,7 @@ _HOME = {
     "InvalidFilterMonitor": "diagnosis",
     "MutualDistillation": "distillation",
     "TeacherDistillation": "distillation",
+    "RunCheckpoint": "runs.run_checkpoint",
     "diagnose": "diagnosis",
 }
 _MODULES = ("data", "diagnosis", "distillation", "grafting", "models")

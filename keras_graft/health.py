@@ -1,14 +1,24 @@
 """Which networks are live, and how well each one did in the last epoch."""
 
+import logging
 from collections.abc import Iterator
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from keras_graft.healing import first_non_finite
+from keras_graft.healing import heal
+from keras_graft.weight_averages import inner_optimizer
+
+_LOG = logging.getLogger(__name__)
+
 LIVE = "live"
 MASKED = "masked"
 RETIRED = "retired"
+
+# A network that is masked once more after them is retired.
+MAX_HEALINGS = 3
 
 
 class Health:
@@ -24,43 +34,133 @@ class Health:
     def __init__(self, trainer):
         self._trainer = trainer
         shape = (len(trainer.networks),)
+        # For how many steps on end a network has not been finite.
         self.masked = _flags(trainer, "masked", shape, "zeros")
         self.retired = _flags(trainer, "retired", shape, "zeros")
+        self.healings = _flags(trainer, "healings", shape, "zeros")
         nan = keras.initializers.Constant(float("nan"))
         self.scores = _flags(trainer, "scores", shape, nan)
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What a checkpoint must hold."""
+        return [self.masked, self.retired, self.healings, self.scores]
+
     def live(self) -> tf.Tensor:
         """Shape (N,), float32: 1 for a network that is live, else 0."""
-        return (1.0 - self.masked.value) * self.not_retired()
+        finite = tf.cast(self.masked.value == 0, "float32")
+        return finite * self.not_retired()
 
     def not_retired(self) -> tf.Tensor:
         """Shape (N,), float32: 0 for a network that is retired, else 1."""
         return 1.0 - self.retired.value
 
-    def record(self, live: tf.Tensor) -> None:
-        """Marks the networks that were not live in this step as masked.
+    def any_left(self) -> bool:
+        """Whether there is a network that is not retired."""
+        return any(status != RETIRED for status in self.status)
+
+    def record(self, finite: tf.Tensor) -> None:
+        """Masks the networks that were not finite in this step.
 
         Args:
-            live: Shape (N,), float32, equal on every replica.
+            finite: Shape (N,), float32, equal on every replica.
         """
-        self.masked.assign(1.0 - live)
+        self.masked.assign((self.masked.value + 1.0) * (1.0 - finite))
+
+    def heal_masked(self) -> None:
+        """Makes every masked network anew from its nearest live peer.
+
+        The nearest is the next one upstream in the ring. A network that was
+        healed often enough is retired instead; one without a live peer stays
+        as it is.
+        """
+        before = list(self.status)
+        for k, status in enumerate(before):
+            if status != MASKED:
+                continue
+            healed = int(keras.ops.convert_to_numpy(self.healings)[k])
+            if healed >= MAX_HEALINGS:
+                self.retire(k, f"it was healed {healed} times already")
+                continue
+            upstream = [(k - i) % len(before) for i in range(1, len(before))]
+            live = [j for j in upstream if before[j] == LIVE]
+            if live:
+                self._heal(k, live[0])
+
+    def _heal(self, k, peer):
+        trainer = self._trainer
+        networks, optimizers = trainer.networks, trainer.optimizer.optimizers
+        with trainer.distribute_strategy.scope():
+            heal(networks[k], optimizers[k], networks[peer], optimizers[peer])
+        healings = keras.ops.convert_to_numpy(self.healings).copy()
+        healings[k] += 1
+        self.healings.assign(healings)
+        self.status[k] = LIVE
+        _LOG.warning(
+            "network_%d is healed: it takes the weights of network_%d and "
+            "starts with fresh optimizer slots (healing %d of %d).",
+            k,
+            peer,
+            healings[k],
+            MAX_HEALINGS,
+        )
+
+    def retire(self, k: int, reason: str) -> None:
+        """Takes a network out for good.
+
+        Args:
+            k: Its position.
+            reason: Why, for the log.
+        """
+        self.status[k] = RETIRED
+        _LOG.warning("network_%d is retired: %s.", k, reason)
+
+    def end_epoch(self, epoch: int, graft_follows: bool) -> None:
+        """Names the masked networks, and retires those beyond help.
+
+        Args:
+            epoch: Counted from 0.
+            graft_follows: Whether a later epoch may begin with a graft.
+        """
+        status = list(self.status)
+        steps = keras.ops.convert_to_numpy(self.masked)
+        for k in range(len(status)):
+            if status[k] != MASKED:
+                continue
+            weight = first_non_finite(self._trainer.networks[k])
+            _LOG.warning(
+                "network_%d is masked at the end of epoch %d: for %d steps "
+                "its predictions or its loss have not been finite (%s).",
+                k,
+                epoch,
+                steps[k],
+                f"first such weight: {weight}" if weight else "its weights are",
+            )
+            # One step alone may be the fault of its batch.
+            if steps[k] < 2:
+                continue
+            if not graft_follows:
+                self.retire(k, "no graft follows that could heal it")
+            elif LIVE not in status:
+                self.retire(k, "it has no live peer to be healed from")
 
     @property
     def status(self) -> "StatusList":
         return StatusList(self)
 
-    def with_recorder(self, callbacks):
-        """Puts the recorder before the callbacks that a user gave."""
-        recorder = _Recorder(self._trainer)
+    def watch(self, callbacks, grafts) -> None:
+        """Puts the recorder before the callbacks of a `fit`.
+
+        Args:
+            callbacks: A list or a Keras `CallbackList`, changed in place.
+            grafts: The grafts among them.
+        """
+        recorder = _Recorder(self._trainer, grafts)
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.callbacks.insert(0, recorder)
             recorder.set_model(self._trainer)
-            return callbacks
-        if callbacks is None:
-            callbacks = []
-        if isinstance(callbacks, keras.callbacks.Callback):
-            callbacks = [callbacks]
-        return [recorder, *callbacks]
+            callbacks.callbacks.insert(0, recorder)
+        else:
+            callbacks.insert(0, recorder)
 
     def best(self, monitor: str) -> int:
         """Position of the live network with the best score.
@@ -131,11 +231,12 @@ class StatusList(Sequence):
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Logs learning rates and keeps each network's score."""
+    """Logs learning rates, keeps scores, and watches the networks' health."""
 
-    def __init__(self, trainer):
+    def __init__(self, trainer, grafts):
         super().__init__()
         self._trainer = trainer
+        self._grafts = grafts
 
     def on_epoch_end(self, epoch, logs=None):
         trainer = self._trainer
@@ -148,6 +249,21 @@ class _Recorder(keras.callbacks.Callback):
         ]
         if all(key in logs for key in keys):
             trainer.health.scores.assign([float(logs[key]) for key in keys])
+        graft_follows = any(g.is_due_after(epoch) for g in self._grafts)
+        trainer.health.end_epoch(epoch, graft_follows)
+        if not trainer.health.any_left():
+            _LOG.error("Every network diverged: training stops.")
+            trainer.stop_training = True
+
+    def on_train_end(self, logs=None):
+        # Keras does this for a model with one optimizer.
+        trainer = self._trainer
+        for optimizer, network in zip(
+            trainer.optimizer.optimizers, trainer.networks, strict=True
+        ):
+            inner_optimizer(optimizer).finalize_variable_values(
+                network.trainable_variables
+            )
 
 
 def _network_log(monitor, k):

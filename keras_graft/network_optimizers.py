@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_graft.weight_averages import inner_optimizer
+
 
 class NetworkOptimizers:
     """A thin view of one optimizer per network.
@@ -82,4 +84,4 @@ def state_variables(
     The scale of a `LossScaleOptimizer` is not among them: it has to fall when
     gradients overflow.
     """
-    return getattr(optimizer, "inner_optimizer", optimizer).variables
+    return inner_optimizer(optimizer).variables

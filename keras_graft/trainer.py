@@ -6,6 +6,9 @@ import types
 import keras
 import tensorflow as tf
 
+from keras_graft.callback_order import CheckpointCallback
+from keras_graft.callback_order import grafts_of
+from keras_graft.callback_order import in_order
 from keras_graft.conv_layers import leaf_layers
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import SoftTargetDistillation
@@ -27,6 +30,7 @@ from keras_graft.step import forward
 from keras_graft.step import mean_probabilities
 from keras_graft.step import step_losses
 from keras_graft.step import supervised_losses
+from keras_graft.training_input import EpochDataset
 from keras_graft.training_input import all_labels
 from keras_graft.training_input import check_not_empty
 from keras_graft.training_input import first_example
@@ -100,6 +104,7 @@ class GraftTrainer(keras.Model):
         self.distillation = _distillation_terms(distillation, len(networks))
         self.monitor = monitor
         self.health = Health(self)
+        self.data_follows_epochs = False
         self._scoring = None
         self._prepared = False
 
@@ -270,26 +275,33 @@ class GraftTrainer(keras.Model):
         shuffle=True,
         class_weight=None,
         sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
         **kwargs,
     ):
         """Trains the networks; as `keras.Model.fit`.
 
         Before the first callback runs, networks and optimizers that are not
-        built yet are built from the first batch's specification.
+        built yet are built from the first batch's specification. Callbacks
+        are called in the order that `callback_order` explains, whatever the
+        order they are given in.
 
         Args:
             x: As for `keras.Model.fit`, or with a view for each network, see
-                the class.
+                the class; or a `keras_graft.data.EpochOrdered`.
             y: As for `keras.Model.fit`.
             batch_size: As for `keras.Model.fit`.
             epochs: As for `keras.Model.fit`.
             verbose: As for `keras.Model.fit`.
-            callbacks: As for `keras.Model.fit`.
+            callbacks: As for `keras.Model.fit`, in any order.
             validation_split: As for `keras.Model.fit`.
             validation_data: As for `keras.Model.fit`.
             shuffle: As for `keras.Model.fit`.
             class_weight: As for `keras.Model.fit`.
             sample_weight: As for `keras.Model.fit`.
+            initial_epoch: As for `keras.Model.fit`; what
+                `RunCheckpoint.restore` returns continues a run.
+            steps_per_epoch: As for `keras.Model.fit`.
             **kwargs: As for `keras.Model.fit`.
 
         Returns:
@@ -297,9 +309,15 @@ class GraftTrainer(keras.Model):
 
         Raises:
             ValueError: If the data is empty, labels do not fit the networks,
-                or a distillation term lacks its teachers.
+                a distillation term lacks its teachers, or a callback cannot
+                work with several networks.
         """
         self._assert_ready("fit")
+        callbacks = in_order(callbacks)
+        self.data_follows_epochs = isinstance(x, EpochDataset)
+        if self.data_follows_epochs:
+            steps_per_epoch = steps_per_epoch or x.steps_per_epoch
+            x = x.from_epoch(initial_epoch)
         check_not_empty(x)
         if isinstance(x, types.GeneratorType):
             example, x = peek(x)
@@ -311,19 +329,27 @@ class GraftTrainer(keras.Model):
             self._check_labels(
                 *keras.utils.unpack_x_y_sample_weight(validation_data)[:2]
             )
+        listed = getattr(callbacks, "callbacks", callbacks)
+        for callback in listed:
+            if isinstance(callback, CheckpointCallback):
+                if callback.before_training(self, list(listed)):
+                    initial_epoch = max(initial_epoch, epochs)
+        self.health.watch(callbacks, grafts_of(listed))
         return super().fit(
             x,
             y,
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,
-            callbacks=self.health.with_recorder(callbacks),
+            callbacks=callbacks,
             validation_split=validation_split,
             validation_data=validation_data,
             # Keras warns where it is asked to shuffle what it cannot.
             shuffle=shuffle and not _comes_in_order(x),
             class_weight=class_weight,
             sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
             **kwargs,
         )
 

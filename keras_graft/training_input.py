@@ -1,5 +1,6 @@
 """What `fit` was given: an example of it, and what is wrong with it."""
 
+import abc
 import itertools
 import types
 from typing import Any
@@ -7,6 +8,24 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+
+class EpochDataset(abc.ABC):
+    """Data that says what each epoch holds.
+
+    Attributes:
+        steps_per_epoch: Batches of an epoch.
+    """
+
+    steps_per_epoch: int
+
+    @abc.abstractmethod
+    def from_epoch(self, epoch: int) -> tf.data.Dataset:
+        """The batches from the beginning of an epoch on, without end.
+
+        Args:
+            epoch: Counted from 0.
+        """
 
 
 def check_not_empty(x: Any) -> None:

