@@ -141,6 +141,7 @@ def step_losses(
     live: tf.Tensor,
     from_logits: bool,
     num_replicas: int,
+    iterations: Sequence[Any] | None = None,
 ) -> Losses:
     """Computes the distillation terms and takes out what is not live.
 
@@ -152,6 +153,8 @@ def step_losses(
         live: Shape (N,), float32.
         from_logits: Whether `outputs` are logits.
         num_replicas: Number of replicas in sync.
+        iterations: The steps that each network's optimizer has taken; terms
+            whose weight is a schedule need them.
 
     Returns:
         The `Losses` of the step.
@@ -169,7 +172,7 @@ def step_losses(
             for output in finite_outputs(outputs, live)
         ]
         parts = [
-            term.losses(batch.inputs, logits, live, batch.weights)
+            term.losses(batch.inputs, logits, live, batch.weights, iterations)
             for term in terms
         ]
         distillation = where_live(

@@ -50,13 +50,22 @@ class MutualDistillation(SoftTargetDistillation):
     Args:
         temperature: Divides the logits of both sides, above 0. Defaults to
             2.0.
-        weight: Factor of the term in the loss, at least 0. Defaults to 1.0.
+        weight: Factor of the term in the loss: a float, at least 0, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the steps
+            that a network's optimizer has taken. Defaults to 1.0.
 
     Example:
 
     ```python
+    # The weight rises from 0 to 1 over the first 2,000 steps.
+    ramp = keras.optimizers.schedules.PolynomialDecay(
+        0.0, decay_steps=2000, end_learning_rate=1.0
+    )
     trainer = keras_graft.GraftTrainer(
-        networks, distillation=keras_graft.MutualDistillation(temperature=3.0)
+        networks,
+        distillation=keras_graft.MutualDistillation(
+            temperature=3.0, weight=ramp
+        ),
     )
     ```
     """

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_graft.distillation.soft_targets import SoftTargetDistillation
+from keras_graft.distillation.soft_targets import weight_from_config
 from keras_graft.predictions import as_logits
 from keras_graft.predictions import final_activation
 
@@ -25,7 +26,9 @@ class TeacherDistillation(SoftTargetDistillation):
             the predictions of a batch are at least 0 and sum to 1.
         temperature: Divides the logits of both sides, above 0. Defaults to
             2.0.
-        weight: Factor of the term in the loss, at least 0. Defaults to 1.0.
+        weight: Factor of the term in the loss: a float, at least 0, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the steps
+            that a network's optimizer has taken. Defaults to 1.0.
     """
 
     def __init__(self, teachers, temperature=2.0, weight=1.0):
@@ -91,7 +94,7 @@ class TeacherDistillation(SoftTargetDistillation):
         config = dict(config)
         term = cls.__new__(cls)
         SoftTargetDistillation.__init__(
-            term, config["temperature"], config["weight"]
+            term, config["temperature"], weight_from_config(config)
         )
         term.missing_teachers = list(config["missing_teachers"])
         term._teachers = []
