@@ -3,12 +3,13 @@
 | module | what it holds |
 | --- | --- |
 | `names` | the names of datasets, augmentations and kinds of batches |
-| `digits`, `cifar10`, `cifar100` | one dataset each: `read(data_dir)` |
+| `digits`, `cifar10`, `cifar10_16`, `cifar100` | one dataset each: `read(data_dir)` |
 | `tfds_source` | how a TFDS dataset is found, prepared and read |
 | `splits` | `load`: the training, validation and test images of a run |
 | `order` | the order of an epoch, a function of seed and epoch |
 | `augment` | augmentation of a batch, a function of images and seed |
 | `pipeline` | the batches of a run as `tf.data` |
+| `epoch_ordered` | the same for your own arrays |
 
 A dataset is added as one module with a function `read`, and its name in
 `names`. The public names below are resolved on first use: TensorFlow is
@@ -19,6 +20,7 @@ import importlib
 
 _HOMES = {
     "DataUnavailableError": "tfds_source",
+    "EpochOrdered": "epoch_ordered",
     "Split": "splits",
     "Splits": "splits",
     "evaluation_batches": "pipeline",
