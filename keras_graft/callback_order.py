@@ -22,6 +22,7 @@ from typing import Any
 import keras
 
 from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.grafting import GraftCallback
 
 
@@ -69,6 +70,7 @@ _STAGES = (
     (keras.callbacks.SwapEMAWeights, Stage.WEIGHT_SWAP),
     (GraftCallback, Stage.GRAFT),
     (InvalidFilterMonitor, Stage.MEASURE),
+    (DivergenceMonitor, Stage.MEASURE),
     (keras.callbacks.EarlyStopping, Stage.DECIDE),
     (keras.callbacks.ReduceLROnPlateau, Stage.DECIDE),
     (keras.callbacks.ModelCheckpoint, Stage.DECIDE),

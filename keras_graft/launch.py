@@ -6,20 +6,30 @@ Without a flagfile: the recipe `digits.flags`, on data that installs with the
 package. `--help` lists the flags.
 """
 
+import contextlib
+import errno
 import logging
 import sys
-import time
 
 from absl import app
 from absl import logging as absl_logging
 
 from keras_graft import flags
+from keras_graft.runs.checkpoint import CheckpointWriteError
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.lock import DirectoryLock
+from keras_graft.runs.lock import refuse_locked
+from keras_graft.runs.resuming import restore
+from keras_graft.runs.resuming import where_it_stopped
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.signals import Interrupted
+from keras_graft.runs.signals import StopSignals
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def main(argv):
@@ -29,30 +39,38 @@ def main(argv):
     absl_logging.set_verbosity(absl_logging.WARNING)
     plain = logging.Formatter("%(message)s")
     absl_logging.get_absl_handler().setFormatter(plain)
+    settings = flags.settings()
     try:
-        return run(flags.settings())
+        with StopSignals() as signals:
+            return run(settings, signals)
     except RunError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
+    except Interrupted as signal:
+        print(where_it_stopped(settings, signal), file=sys.stderr)
+        return signal.exit_code
 
 
-def run(settings):
+def run(settings, signals):
     """Trains, evaluates and writes the run directory.
 
     Args:
         settings: What `flags.settings` returns.
+        signals: A `StopSignals` that is entered.
 
     Returns:
         Exit code.
 
     Raises:
         RunError: If the run is refused or fails in a known way.
+        Interrupted: If a signal ends it.
     """
     directory = RunDirectory(settings.workdir)
     flags_text = flags.flags_text(settings)
-    if directory.refuse_another_run(flags_text, settings.resume):
+    if directory.is_finished(settings, flags_text):
         print(f"This run is finished: {directory.results}")
         return DONE
+    refuse_locked(directory.path)
 
     from keras_graft.runs import strategy as devices
 
@@ -74,30 +92,90 @@ def run(settings):
         raise RunError(str(error)) from error
     _print_start(settings, splits, devices.describe_devices(strategy), steps)
 
-    directory.create(flags_text)
+    with _disk_errors_named(directory):
+        directory.create()
+        with DirectoryLock(directory.path):
+            # Another job may have ended meanwhile.
+            if directory.is_finished(settings, flags_text):
+                print(f"This run is finished: {directory.results}")
+                return DONE
+            _train(
+                settings, signals, splits, directory, trainer, graft, flags_text
+            )
+    return DONE
+
+
+def _train(settings, signals, splits, directory, trainer, graft, flags_text):
+    from keras_graft.runs import recipe
+    from keras_graft.runs.interruption import StopAtSignal
+
+    directory.remove_stale()
+    checkpoint, notes = restore(settings, directory, trainer, flags_text)
+    write_atomically(directory.flags, flags_text)
+    data = recipe.TrainingData(settings, splits)
     callbacks, monitor = recipe.make_callbacks(
-        settings, splits, directory, graft, steps
+        settings, splits, directory, graft, data.steps_per_epoch
     )
-    started = time.monotonic()
-    trainer.fit(
-        recipe.training_data(settings, splits),
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        validation_data=recipe.evaluation_data(
-            settings, splits, recipe.monitored_split(splits)
-        ),
-        callbacks=callbacks,
-        verbose=0,
-    )
-    seconds = time.monotonic() - started
+    with signals.deferred(), _out_of_memory_named(settings):
+        trainer.fit(
+            data,
+            epochs=settings.epochs,
+            initial_epoch=checkpoint.epoch,
+            validation_data=recipe.evaluation_data(
+                settings, splits, recipe.monitored_split(splits)
+            ),
+            callbacks=[checkpoint, StopAtSignal(signals), *callbacks],
+            verbose=0,
+        )
     if "live" not in trainer.status:
         raise RunError(
             "Every network diverged, so there is none to ship. Lower "
-            f"--learning_rate={settings.learning_rate}.",
+            f"--learning_rate={settings.learning_rate} and give another "
+            f"--workdir. The last good checkpoint is in "
+            f"{directory.checkpoints}.",
             ALL_DIVERGED,
         )
-    _finish(settings, splits, directory, trainer, monitor, seconds, flags_text)
-    return DONE
+    _finish(
+        settings,
+        splits,
+        directory,
+        trainer,
+        monitor,
+        checkpoint.seconds,
+        flags_text,
+        notes,
+    )
+
+
+@contextlib.contextmanager
+def _disk_errors_named(directory):
+    try:
+        yield
+    except CheckpointWriteError as error:
+        raise RunError(str(error)) from error
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise RunError(
+            f"{directory.path} cannot be written: {error}. Make room, or let "
+            "the folder be written, and start the same command again: it goes "
+            "on from the newest checkpoint."
+        ) from error
+
+
+@contextlib.contextmanager
+def _out_of_memory_named(settings):
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise RunError(
+            f"Out of memory with {settings.num_networks} networks and batches "
+            f"of {settings.batch_size}. All networks are held at once: give "
+            "fewer --num_networks, a smaller --batch_size or "
+            f"--precision=bfloat16. {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _splits(settings):
@@ -129,7 +207,9 @@ def _print_start(settings, splits, devices, steps):
     print(f"Run directory: {settings.workdir}")
 
 
-def _finish(settings, splits, directory, trainer, monitor, seconds, text):
+def _finish(
+    settings, splits, directory, trainer, monitor, seconds, text, notes
+):
     from keras_graft.runs import recipe
     from keras_graft.runs import report
     from keras_graft.runs import results
@@ -150,14 +230,15 @@ def _finish(settings, splits, directory, trainer, monitor, seconds, text):
         test_logs,
         monitor.total_filters,
         seconds,
+        notes,
     )
     for k, network in enumerate(trainer.networks):
         # So that plain Keras can evaluate the file as it is loaded.
         network.compile(
             optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
         )
-        network.save(directory.network(k))
-    trainer.best_network.save(directory.shipped)
+        directory.save_network(network, directory.network(k))
+    directory.save_network(trainer.best_network, directory.shipped)
     coefficients = report.read_coefficients(directory.coefficients)
     page = report.report_html(found, history, coefficients, text)
     write_atomically(directory.report, page)

@@ -4,9 +4,16 @@
 | --- | --- |
 | `exit_codes` | what the process says when it ends |
 | `run_directory` | the files of a run, and which run a folder holds |
+| `lock` | one job at a time in a folder |
+| `signals`, `interruption` | SIGTERM and SIGINT end a run at a good moment |
 | `strategy` | devices, replicas, precision |
 | `recipe` | settings -> networks, optimizers, data, callbacks |
+| `checkpoint` | checkpoints on disk: whole, verified, two kept |
+| `training_state`, `callback_states` | what is in a checkpoint |
+| `run_checkpoint` | `RunCheckpoint`, which saves and restores |
+| `resuming` | what a run goes on with, and what is said about it |
 | `progress` | one bar for the whole run |
+| `run_logs` | `history.csv` and `coefficients.csv` |
 | `results` | `results.json` and the closing summary |
 | `report` | `report.html` and its pictures |
 

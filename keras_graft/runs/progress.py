@@ -2,8 +2,10 @@
 
 import sys
 
-import keras
 import tqdm
+
+from keras_graft.callback_order import Stage
+from keras_graft.callback_order import StagedCallback
 
 _COLUMNS = {
     "loss": "loss",
@@ -13,7 +15,7 @@ _COLUMNS = {
 }
 
 
-class Progress(keras.callbacks.Callback):
+class Progress(StagedCallback):
     """Shows epoch, time left and a few numbers; the rest is in the CSV file.
 
     In a terminal a bar, elsewhere a line for each epoch.
@@ -23,6 +25,8 @@ class Progress(keras.callbacks.Callback):
         steps: Steps in an epoch.
         file: Where to write. Defaults to standard error.
     """
+
+    stage = Stage.LOG
 
     def __init__(self, epochs, steps, file=None):
         super().__init__()

@@ -17,7 +17,10 @@ from keras_graft.distillation import TeacherDistillation
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_logs import CoefficientLogger
+from keras_graft.runs.run_logs import HistoryLogger
 from keras_graft.trainer import GraftTrainer
+from keras_graft.training_input import EpochDataset
 
 # The paper's steps, as shares of the epochs: 60, 120 and 180 of 200.
 _STEPS = (0.3, 0.6, 0.9)
@@ -44,18 +47,32 @@ def steps_per_epoch(settings: Any, splits: data.Splits) -> int:
     )
 
 
-def training_data(settings: Any, splits: data.Splits) -> Any:
-    """The batches to train on, epoch after epoch."""
-    return data.training_batches(
-        splits.train,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        augment=settings.augment,
-        num_networks=settings.num_networks,
-        batches=settings.batches,
-        num_classes=splits.num_classes,
-        steps_per_epoch=settings.steps_per_epoch,
-    )
+class TrainingData(EpochDataset):
+    """The batches to train on, from any epoch on.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+    """
+
+    def __init__(self, settings: Any, splits: data.Splits):
+        self._settings = settings
+        self._splits = splits
+        self.steps_per_epoch = steps_per_epoch(settings, splits)
+
+    def from_epoch(self, epoch):
+        settings = self._settings
+        return data.training_batches(
+            self._splits.train,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            augment=settings.augment,
+            num_networks=settings.num_networks,
+            batches=settings.batches,
+            num_classes=self._splits.num_classes,
+            initial_epoch=epoch,
+            steps_per_epoch=settings.steps_per_epoch,
+        )
 
 
 def monitored_split(splits: data.Splits) -> data.Split:
@@ -211,41 +228,19 @@ def make_callbacks(
     graft: grafting.GraftCallback | None,
     steps: int,
 ) -> tuple[list[keras.callbacks.Callback], InvalidFilterMonitor]:
-    """Everything that watches or steers a run, in the order it must have."""
+    """Everything that watches or steers a run."""
     monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
     callbacks: list = [] if graft is None else [graft]
     callbacks.append(monitor)
     if settings.num_networks > 1:
         images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
         callbacks.append(DivergenceMonitor(images))
-    callbacks.append(keras.callbacks.CSVLogger(str(directory.history)))
+    callbacks.append(HistoryLogger(directory.history))
     if graft is not None:
         callbacks.append(CoefficientLogger(graft, directory.coefficients))
     callbacks += _tensorboard(directory)
     callbacks.append(Progress(settings.epochs, steps))
     return callbacks, monitor
-
-
-class CoefficientLogger(keras.callbacks.Callback):
-    """Writes each graft's coefficients: epoch, kernel, one per network.
-
-    Args:
-        graft: The callback that grafts.
-        path: CSV file.
-    """
-
-    def __init__(self, graft, path):
-        super().__init__()
-        self._graft = graft
-        self._path = path
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if not self._graft.coefficients:
-            return
-        with open(self._path, "a", encoding="utf-8") as file:
-            for kernel, row in self._graft.coefficients.items():
-                values = ",".join(f"{value:.6f}" for value in row)
-                file.write(f"{epoch},{kernel},{values}\n")
 
 
 def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:

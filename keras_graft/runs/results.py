@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 _PROTOCOL = {
@@ -80,6 +81,7 @@ def run_results(
     test_logs: dict[str, float],
     total_filters: list[int],
     seconds: float,
+    notes: Sequence[str] = (),
 ) -> RunResults:
     """Puts the results of a finished run together.
 
@@ -92,6 +94,7 @@ def run_results(
         test_logs: `trainer.evaluate` on the test split.
         total_filters: Filters of each network.
         seconds: Wall-clock time of the training.
+        notes: Sentences about what was out of the ordinary.
 
     Returns:
         The `RunResults`.
@@ -136,7 +139,7 @@ def run_results(
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
-        protocol=_PROTOCOL[validated],
+        protocol=" ".join([_PROTOCOL[validated], *notes]),
     )
 
 

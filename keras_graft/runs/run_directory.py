@@ -1,12 +1,17 @@
 """The files of a run, and which run a folder holds."""
 
+import json
 import os
 import pathlib
+from typing import Any
 
+from keras_graft.runs.checkpoint import checkpoint_paths
 from keras_graft.runs.exit_codes import RunError
 
-# What may change between two starts of one run.
+# What may change between two starts of one run, and is not worth a word.
 _NOT_THE_RUN = ("workdir", "resume", "plan")
+# What may change, and is said.
+_MAY_CHANGE = ("epochs", "data_dir", "steps_per_execution", "invalid_threshold")
 
 
 class RunDirectory:
@@ -25,53 +30,86 @@ class RunDirectory:
         self.report = self.path / "report.html"
         self.shipped = self.path / "shipped.keras"
         self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
 
     def network(self, k: int) -> pathlib.Path:
         """The file of network k."""
         return self.path / f"network_{k}.keras"
 
-    def refuse_another_run(self, flags_text: str, resume: str) -> bool:
+    def is_finished(self, settings: Any, flags_text: str) -> bool:
         """Looks at what the folder holds, before anything is made.
 
         Args:
-            flags_text: The flags of the run to start.
-            resume: The flag `--resume`.
+            settings: The flags of the run to start.
+            flags_text: The same as a flagfile.
 
         Returns:
             Whether this very run is finished there.
 
         Raises:
-            RunError: If the folder holds a run with other flags, or a run
-                that `resume` rules out, or cannot be written.
+            RunError: If the folder holds a run with other flags or more
+                epochs, or `--resume` rules out what it holds, or it cannot
+                be written.
         """
         self._check_writable()
+        if settings.resume == "must" and not checkpoint_paths(self.checkpoints):
+            raise RunError(
+                f"--resume=must, but there is no checkpoint in {self.path}. "
+                "Check --workdir, or leave --resume out to start a run."
+            )
         if not self.flags.exists():
-            if resume == "must":
-                raise RunError(
-                    f"--resume=must, but there is no run in {self.path}. "
-                    "Check --workdir, or leave --resume out to start one."
-                )
             return False
-        if resume == "never":
+        if settings.resume == "never":
             raise RunError(
                 f"--resume=never, but {self.path} holds a run. Give another "
                 "--workdir, or move that folder away."
             )
-        different = differences(
-            self.flags.read_text(encoding="utf-8"), flags_text
+        refuse_changes(
+            self.path, self.flags.read_text(encoding="utf-8"), flags_text
         )
-        if different:
-            raise RunError(
-                f"{self.path} holds a run with other flags:\n  "
-                + "\n  ".join(different)
-                + "\nGive another --workdir, or the same flags."
-            )
-        return self.results.exists()
+        return self.finished_epochs(settings.epochs) == settings.epochs
 
-    def create(self, flags_text: str) -> None:
-        """Makes the folder and writes the flags into it."""
+    def finished_epochs(self, epochs: int) -> int:
+        """Epochs of the finished run that the folder holds, or 0.
+
+        Args:
+            epochs: The epochs that are asked for.
+
+        Raises:
+            RunError: If it has more than them.
+        """
+        try:
+            text = self.results.read_text(encoding="utf-8")
+            done = int(json.loads(text)["epochs"])
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self.results} cannot be read ({error}). Move it away: the "
+                "run is then ended once more from its last checkpoint."
+            ) from error
+        refuse_fewer_epochs(self.path, done, epochs)
+        return done
+
+    def create(self) -> None:
+        """Makes the folder."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.flags, flags_text)
+
+    def remove_stale(self) -> None:
+        """Removes what a process that died while writing left behind."""
+        for pattern in (".*.tmp", ".*.tmp.keras"):
+            for path in self.path.glob(pattern):
+                path.unlink()
+
+    def save_network(self, network: Any, path: pathlib.Path) -> None:
+        """Saves a Keras model, whole or not at all."""
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.keras")
+        try:
+            network.save(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _check_writable(self):
         folder = self.path
@@ -84,25 +122,61 @@ class RunDirectory:
             )
 
 
-def differences(before: str, now: str) -> list[str]:
-    """Lines `--flag: before -> now` for the flags that differ.
+def refuse_changes(path: pathlib.Path, before: str, now: str) -> list[str]:
+    """Compares the flags of a run with those that it shall go on with.
 
     Args:
+        path: The run's folder, for the message.
         before: A flagfile's text, one flag a line.
         now: Another one.
 
     Returns:
-        Sorted lines; empty if both describe one run.
+        Lines `--flag: before -> now` of the changes that are allowed.
+
+    Raises:
+        RunError: If a flag has changed that makes it another run.
     """
-    old, new = _flags(before), _flags(now)
-    return [
-        f"--{name}: {old.get(name, 'not set')} -> {new.get(name, 'not set')}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name not in _NOT_THE_RUN
-    ]
+    old, new = flag_values(before), flag_values(now)
+    lines, conflicts = [], []
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) == new.get(name) or name in _NOT_THE_RUN:
+            continue
+        line = (
+            f"--{name}: {old.get(name, 'not set')} -> "
+            f"{new.get(name, 'not set')}"
+        )
+        lines.append(line)
+        if name not in _MAY_CHANGE:
+            conflicts.append(line)
+    if conflicts:
+        raise RunError(
+            f"{path} holds a run with other flags:\n  "
+            + "\n  ".join(conflicts)
+            + "\nGive another --workdir, or the same flags."
+        )
+    return lines
 
 
-def _flags(text):
+def refuse_fewer_epochs(path: pathlib.Path, done: int, epochs: int) -> None:
+    """Refuses to end a run before where it is.
+
+    Args:
+        path: The run's folder, for the message.
+        done: Epochs that it has.
+        epochs: Epochs that are asked for.
+
+    Raises:
+        RunError: If it has more.
+    """
+    if done > epochs:
+        raise RunError(
+            f"--epochs={epochs}, but the run in {path} has {done} epochs "
+            f"already. Give --epochs={done} or more, or another --workdir."
+        )
+
+
+def flag_values(text: str) -> dict[str, str]:
+    """The flags of a flagfile by name; a switch is `yes` or `no`."""
     flags = {}
     for line in text.split("\n"):
         if line.startswith("--"):

@@ -1,0 +1,101 @@
+"""What a run goes on with, and what is said about it."""
+
+import hashlib
+from typing import Any
+
+from keras_graft.runs.checkpoint import CheckpointError
+from keras_graft.runs.checkpoint import newest_checkpoint
+from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_directory import flag_values
+from keras_graft.runs.run_directory import refuse_changes
+from keras_graft.runs.run_directory import refuse_fewer_epochs
+from keras_graft.runs.signals import Interrupted
+
+
+def restore(
+    settings: Any, directory: RunDirectory, trainer: Any, flags_text: str
+) -> tuple[Any, list[str]]:
+    """Brings a trainer to where the run in a folder was.
+
+    Args:
+        settings: The run's flags.
+        directory: Its folder.
+        trainer: Its trainer, compiled.
+        flags_text: The flags as a flagfile.
+
+    Returns:
+        `(checkpoint, notes)`: the `RunCheckpoint` to train on with, and
+        sentences for the protocol of the results.
+
+    Raises:
+        RunError: If no checkpoint can be used, or the flags are of another
+            run.
+    """
+    from keras_graft.runs.run_checkpoint import RunCheckpoint
+
+    checkpoint = RunCheckpoint(directory.checkpoints)
+    try:
+        epoch = checkpoint.restore(trainer)
+    except CheckpointError as error:
+        raise RunError(str(error), CHECKPOINT_UNUSABLE) from error
+    longer = []
+    if checkpoint.restored is not None:
+        about = checkpoint.restored.state["about"]
+        refuse_fewer_epochs(directory.path, epoch, settings.epochs)
+        for line in refuse_changes(directory.path, about["flags"], flags_text):
+            print(f"Changed: {line}")
+        longer = about["longer"]
+        before = int(flag_values(about["flags"])["epochs"])
+        if before != settings.epochs:
+            longer = [*longer, [epoch, before, settings.epochs]]
+        print(f"Resumed after epoch {epoch} of {settings.epochs}.")
+    checkpoint.about = {
+        "flags": flags_text,
+        "flags_sha256": hashlib.sha256(flags_text.encode()).hexdigest(),
+        "longer": longer,
+    }
+    notes = [_longer_note(settings.schedule, *change) for change in longer]
+    for note in notes:
+        print(note)
+    return checkpoint, notes
+
+
+def where_it_stopped(settings: Any, signal: Interrupted) -> str:
+    """What a person wants to know of an interrupted run.
+
+    Args:
+        settings: The run's flags.
+        signal: What ended it.
+
+    Returns:
+        A few sentences; the newest checkpoint that they name is verified.
+    """
+    directory = RunDirectory(settings.workdir)
+    try:
+        found = newest_checkpoint(directory.checkpoints, print)
+    except CheckpointError as error:
+        return f"Stopped by {signal.name}. {error}"
+    if found is None:
+        return (
+            f"Stopped by {signal.name}, before the first checkpoint: the same "
+            "command starts with epoch 1."
+        )
+    again = "ends the run"
+    if found.epoch < settings.epochs:
+        again = f"repeats epoch {found.epoch + 1} of {settings.epochs}"
+    return (
+        f"Stopped by {signal.name}. The newest checkpoint is verified: "
+        f"{found.path}. The same command {again}."
+    )
+
+
+def _longer_note(schedule, done, before, now):
+    note = f"After {done} epochs, --epochs was changed from {before} to {now}"
+    if schedule == "constant":
+        return f"{note}."
+    return (
+        f"{note}: from there the learning rate follows the new {schedule} "
+        "curve, which an uninterrupted run would have followed from the start."
+    )

@@ -1,0 +1,74 @@
+"""`history.csv` and `coefficients.csv`, written whole after every epoch.
+
+So a resumed run neither repeats a row nor keeps one of an epoch that it has
+to repeat, and a file is never cut off in the middle of a row.
+"""
+
+import csv
+import io
+import pathlib
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+from keras_graft.callback_order import Stage
+from keras_graft.callback_order import StagedCallback
+from keras_graft.runs.run_directory import write_atomically
+
+
+class HistoryLogger(StagedCallback):
+    """Writes the logs of every epoch so far: epoch, then logs by name.
+
+    Args:
+        path: CSV file.
+    """
+
+    stage = Stage.LOG
+
+    def __init__(self, path: pathlib.Path):
+        super().__init__()
+        self._path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        history = self.model.history
+        names = sorted(history.history)
+        columns = [[float(v) for v in history.history[n]] for n in names]
+        rows = zip(history.epoch, *columns, strict=True)
+        _write(self._path, [["epoch", *names], *rows])
+
+
+class CoefficientLogger(StagedCallback):
+    """Writes every graft's coefficients: epoch, kernel, one per network.
+
+    Args:
+        graft: The callback that grafts.
+        path: CSV file.
+    """
+
+    stage = Stage.LOG
+
+    def __init__(self, graft: Any, path: pathlib.Path):
+        super().__init__()
+        self._graft = graft
+        self._path = path
+        self._rows: list[list] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self._graft.coefficients:
+            return
+        for kernel, row in self._graft.coefficients.items():
+            values = [f"{value:.6f}" for value in row]
+            self._rows.append([epoch, kernel, *values])
+        _write(self._path, self._rows)
+
+    def get_state(self):
+        return {"rows": self._rows}
+
+    def set_state(self, state):
+        self._rows = state["rows"]
+
+
+def _write(path: pathlib.Path, rows: Iterable[Sequence]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_atomically(path, text.getvalue())
