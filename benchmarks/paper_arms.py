@@ -15,8 +15,8 @@ import time
 
 from keras_graft import flagfiles
 
+# A graft opens the second epoch.
 SMALL = ("--dataset=digits", "--model=resnet8", "--epochs=2")
-# A graft needs an epoch to open: of two epochs, the second one does.
 TAUGHT = ("kd", "grafting_plus")
 
 

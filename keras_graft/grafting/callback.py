@@ -256,7 +256,7 @@ class GraftCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.check(self.model)
-        optimizer = self.model.optimizer
+        optimizer = getattr(self.model, "optimizer", None)
         if self._config["source"] != "external" or optimizer is None:
             return
         self._plan, origins = with_averages(

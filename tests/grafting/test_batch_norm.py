@@ -1,0 +1,109 @@
+import types
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_graft.grafting import GraftCallback
+from keras_graft.grafting import ReestimateBatchNorm
+from keras_graft.grafting import reestimate_batch_norm
+
+
+def network(seed=0):
+    init = keras.initializers.GlorotUniform(seed)
+    return keras.Sequential(
+        [
+            keras.Input((5, 5, 2)),
+            layers.Conv2D(3, 3, kernel_initializer=init, name="conv"),
+            layers.BatchNormalization(momentum=0.9, name="bn"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+
+
+def some_images(n=12):
+    return np.random.default_rng(0).normal(3, 2, (n, 5, 5, 2)).astype("float32")
+
+
+def batch_moments(of_network, batches):
+    """Mean over batches of the batch's own mean and variance."""
+    conv = of_network.get_layer("conv")
+    outputs = [np.asarray(conv(batch)) for batch in batches]
+    return (
+        np.mean([o.mean(axis=(0, 1, 2)) for o in outputs], axis=0),
+        np.mean([o.var(axis=(0, 1, 2)) for o in outputs], axis=0),
+    )
+
+
+def assert_statistics(of_network, expected):
+    norm = of_network.get_layer("bn")
+    np.testing.assert_allclose(norm.moving_mean, expected[0], rtol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, expected[1], rtol=1e-4)
+
+
+def test_statistics_are_the_mean_over_whole_batches():
+    model, images = network(), some_images(14)
+    model.get_layer("bn").moving_mean.assign([50.0, 60.0, 70.0])
+    before = [v.numpy() for v in model.trainable_variables]
+    reestimate_batch_norm(model, images, batch_size=4)
+    assert_statistics(
+        model, batch_moments(model, [images[i : i + 4] for i in (0, 4, 8)])
+    )
+    # Nothing else has changed, the momentum included.
+    assert model.get_layer("bn").momentum == 0.9
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_fewer_images_than_a_batch_are_one_batch():
+    model, images = network(), some_images(5)
+    reestimate_batch_norm(model, images)
+    assert_statistics(model, batch_moments(model, [images]))
+
+
+def test_momentum_is_given_back_where_the_images_do_not_fit():
+    model = network()
+    with pytest.raises(ValueError):
+        reestimate_batch_norm(model, np.zeros((4, 5, 5, 7), "float32"))
+    assert model.get_layer("bn").momentum == 0.9
+
+
+def test_frozen_layers_keep_their_statistics():
+    model = network()
+    model.get_layer("bn").trainable = False
+    reestimate_batch_norm(model, some_images())
+    np.testing.assert_array_equal(model.get_layer("bn").moving_mean, [0.0] * 3)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="`images` is empty"):
+        reestimate_batch_norm(network(), some_images(0))
+
+
+def test_the_callback_acts_after_a_graft_on_live_networks_only():
+    networks = [network(k) for k in range(3)]
+    model = types.SimpleNamespace(
+        networks=networks, status=["live", "retired", "live"]
+    )
+    graft = GraftCallback(start=1, every=2)
+    reestimate = ReestimateBatchNorm(graft, some_images(), batch_size=6)
+    for callback in (graft, reestimate):
+        callback.set_model(model)
+        callback.on_train_begin()
+    for callback in (graft, reestimate):
+        callback.on_epoch_begin(0)
+    np.testing.assert_array_equal(
+        networks[0].get_layer("bn").moving_mean, [0.0] * 3
+    )
+    for callback in (graft, reestimate):
+        callback.on_epoch_begin(1)
+    images = some_images()
+    for k in (0, 2):
+        assert_statistics(
+            networks[k], batch_moments(networks[k], [images[:6], images[6:]])
+        )
+    np.testing.assert_array_equal(
+        networks[1].get_layer("bn").moving_mean, [0.0] * 3
+    )
