@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_graft import conv_layers
+from keras_graft import models
 from keras_graft.conv_layers import conv_kernels
 from keras_graft.conv_layers import filter_rows
 from keras_graft.conv_layers import is_convolution
@@ -147,8 +148,6 @@ def test_other_layers_are_no_convolutions():
 
 def test_resnets_have_the_filters_that_the_paper_counts():
     # Convolutions only: 16 + 10 * (16 + 32 + 64).
-    from keras_graft import models
-
     network = models.build("resnet32", 10, input_shape=(32, 32, 3))
     kernels, skipped = conv_kernels(network)
     assert sum(kernel.num_filters for kernel in kernels) == 1136
@@ -187,7 +186,9 @@ def test_nested_models_and_layers_made_of_layers_are_entered():
 def test_every_weight_of_a_network_has_one_owner():
     network = Subclassed()
     network.build((None, 8, 8, 4))
-    owned = [v for _, layer in leaf_layers(network) for v in own_variables(layer)]
+    owned = [
+        v for _, layer in leaf_layers(network) for v in own_variables(layer)
+    ]
     assert len(owned) == len({id(v) for v in owned})
     assert {id(v) for v in owned} == {id(v) for v in network.weights}
 

@@ -12,9 +12,7 @@ def pytorch_sgd(weights, gradients, rates, momentum, weight_decay):
     for gradient, rate in zip(gradients, rates, strict=True):
         gradient = gradient + weight_decay * weights
         # PyTorch's first buffer is the gradient itself.
-        buffer = (
-            gradient if buffer is None else momentum * buffer + gradient
-        )
+        buffer = gradient if buffer is None else momentum * buffer + gradient
         weights = weights - rate * buffer
     return weights
 

@@ -1,7 +1,10 @@
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
+from keras_graft import models
+from keras_graft.conv_layers import is_convolution
 from keras_graft.conv_layers import leaf_layers
 from keras_graft.layer_graph import feeding_convolutions
 
@@ -217,3 +220,17 @@ def test_a_subclassed_network_follows_the_order_of_creation():
         {"first": None, "bn_a": "a", "classifier": "b"},
         False,
     )
+
+
+@pytest.mark.parametrize("name", ["resnet8", "mobilenetv2"])
+def test_in_the_packages_networks_a_batch_norm_has_its_own_convolution(name):
+    network = models.build(name, 4, input_shape=(16, 16, 3), width=0.25)
+    owners, has_graph = feeding_convolutions(network)
+    assert has_graph
+    norms = 0
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            norms += 1
+            before = layer.input._keras_history.operation
+            assert owners[id(layer)] is before
+    assert norms == sum(map(is_convolution, network.layers))

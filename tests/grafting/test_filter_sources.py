@@ -55,9 +55,7 @@ def test_internal_adds_the_largest_filters_to_the_invalid_ones(axes, invalid):
     expected = internally_grafted(before, index, 0.1)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_array_equal(kernel, before)
-    changed = [
-        np.any(found[place] != before[place]) for place in index
-    ]
+    changed = [np.any(found[place] != before[place]) for place in index]
     assert sum(changed) == invalid
 
 
@@ -114,9 +112,7 @@ def make_layer(kind):
         "grouped": lambda: layers.Conv2D(6, 3, groups=2),
         "transposed": lambda: layers.Conv2DTranspose(6, 3),
         "depthwise": lambda: layers.DepthwiseConv2D(3, depth_multiplier=2),
-        "separable": lambda: layers.SeparableConv2D(
-            6, 3, depth_multiplier=2
-        ),
+        "separable": lambda: layers.SeparableConv2D(6, 3, depth_multiplier=2),
     }[kind]()
 
 

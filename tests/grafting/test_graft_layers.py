@@ -12,7 +12,7 @@ from keras_graft.grafting import GraftCallback
 N = 3
 
 
-def assert_block(make, governors, caplog=None):
+def assert_block(make, governors):
     reference.assert_graft(
         [make() for _ in range(N)], governors, GraftCallback()
     )
@@ -20,9 +20,7 @@ def assert_block(make, governors, caplog=None):
 
 def assert_kernels(make, governors, kernels):
     """The same with blend="kernels": all else stays as it is."""
-    only = {
-        path: path if path in kernels else UNTOUCHED for path in governors
-    }
+    only = {path: path if path in kernels else UNTOUCHED for path in governors}
     callback = GraftCallback(blend="kernels")
     reference.assert_graft([make() for _ in range(N)], only, callback)
 
@@ -163,11 +161,7 @@ def test_in_a_residual_network_each_layer_follows_what_feeds_it():
 
 def test_kernels_only_leaves_the_rest_of_a_residual_network_alone():
     governors = residual_governors()
-    kernels = [
-        path
-        for path, kernel in governors.items()
-        if path == kernel
-    ]
+    kernels = [path for path, kernel in governors.items() if path == kernel]
     assert len(kernels) == 6
     assert_kernels(residual_network, governors, kernels)
 
@@ -378,10 +372,7 @@ def test_nothing_of_an_adapted_or_quantised_convolution_is_touched(caplog):
             f"adapted/{name}"
             for name in ("kernel", "bias", "lora_kernel_a", "lora_kernel_b")
         ),
-        *(
-            f"quantised/{name}"
-            for name in ("kernel", "bias", "kernel_scale")
-        ),
+        *(f"quantised/{name}" for name in ("kernel", "bias", "kernel_scale")),
     ]
     assert_block(
         make,
@@ -470,9 +461,10 @@ def test_constraints_hold_after_a_graft():
         )
 
 
-@pytest.mark.parametrize("dtype, precision", [
-    ("float16", 1e-3), ("bfloat16", 1e-2), ("float64", 1e-12)
-])
+@pytest.mark.parametrize(
+    "dtype, precision",
+    [("float16", 1e-3), ("bfloat16", 1e-2), ("float64", 1e-12)],
+)
 def test_weights_of_any_precision_are_blended_in_it(dtype, precision):
     networks = [
         keras.Sequential(
@@ -530,7 +522,9 @@ def test_all_networks_are_read_before_any_is_written(monkeypatch):
     networks = [residual_network() for _ in range(N)]
     reference.randomise(networks)
     owners = {
-        id(v): reference.path_of(v) for network in networks for v in network.weights
+        id(v): reference.path_of(v)
+        for network in networks
+        for v in network.weights
     }
     events = []
     assign = keras.Variable.assign
