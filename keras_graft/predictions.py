@@ -1,5 +1,6 @@
 """What networks predict: logits, probabilities, and labels that fit them."""
 
+import functools
 from typing import Any
 
 import keras
@@ -28,16 +29,23 @@ def label_kind(loss: Any) -> str | None:
     """
     if isinstance(loss, str):
         loss = keras.losses.get(loss)
+    if isinstance(loss, functools.partial):
+        return label_kind(loss.func)
     name = getattr(loss, "__name__", None) or type(loss).__name__
     return _CROSSENTROPIES.get(_snake_case(name))
 
 
 def uses_logits(loss: Any) -> bool:
-    """Whether a loss takes logits; a name or a function takes probabilities.
+    """Whether a loss takes logits, as far as it tells.
+
+    A name or a function takes probabilities, unless `from_logits` is bound
+    to it by `functools.partial`.
 
     Args:
         loss: What `compile(loss=...)` was given.
     """
+    if isinstance(loss, functools.partial):
+        return bool(loss.keywords.get("from_logits", False))
     if isinstance(loss, keras.losses.Loss):
         return bool(loss.get_config().get("from_logits", False))
     return False

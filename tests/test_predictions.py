@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -237,3 +239,12 @@ def test_labels_that_are_not_one_hot_over_the_units_are_refused(shape):
         ValueError, match=r"one-hot labels of shape \(batch, 4\).*to_categoric"
     ):
         check_labels(np.zeros(shape), 4, ONE_HOT)
+
+
+def test_from_logits_bound_by_partial_is_seen():
+    bound = functools.partial(
+        keras.losses.sparse_categorical_crossentropy, from_logits=True
+    )
+    assert uses_logits(bound)
+    assert label_kind(bound) == "sparse"
+    assert not uses_logits(bound.func)
