@@ -2,6 +2,7 @@
 # make test   set up, then run the tests
 # make lint   check style and formatting
 # make wheel  build dist/*.whl
+# make tables write README's results and figures from results/*.json
 #
 # PYTHON is the interpreter (3.11 or newer) that makes the environment VENV.
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint wheel
+.PHONY: demo test lint wheel tables
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m keras_graft.launch --workdir=runs/digits
@@ -24,6 +25,9 @@ lint: $(VENV)/.installed-dev
 wheel: $(VENV)/.installed-dev
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
+
+tables: $(VENV)/.installed
+	$(BIN)/python -m keras_graft.compare.tables README.md results
 
 # The stamps say what is installed, so that a second call starts at once.
 $(BIN)/python:

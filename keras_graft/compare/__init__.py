@@ -1,0 +1,17 @@
+"""Does it help? Arms x seeds on one dataset, one resumable job, a report.
+
+    python -m keras_graft.compare --flagfile=results/core.flags --data_dir=DIR
+
+| module | what it holds |
+| --- | --- |
+| `arms` | what is compared: each arm is flags over the study's own |
+| `study` | arms x seeds -> runs with their folders and flags |
+| `runner` | does what is left to do, and keeps a record of each run |
+| `weight_averaging` | the arms that ship an average of one network's weights |
+| `measure` | a finished run's networks -> what its records say |
+| `records` | one arm, one seed: the record, and its file |
+| `flops` | what training and inference cost |
+| `statistics` | means, paired differences, calibration |
+| `summary`, `figure`, `report` | table, picture, `report.html` |
+| `tables` | README's tables and figures from `results/*.json` |
+"""

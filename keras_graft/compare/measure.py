@@ -1,0 +1,198 @@
+"""What a finished run is worth: its networks' files -> its records."""
+
+import functools
+import json
+import platform
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_graft import diagnosis
+from keras_graft import models
+from keras_graft.compare.arms import Arm
+from keras_graft.compare.flops import inference_flops
+from keras_graft.compare.flops import training_flops
+from keras_graft.compare.outcomes import portable_flags
+from keras_graft.compare.records import Record
+from keras_graft.compare.statistics import expected_calibration_error
+from keras_graft.compare.study import Run
+from keras_graft.compare.study import Study
+from keras_graft.diagnosis.divergence import prediction_divergence
+from keras_graft.runs import recipe
+from keras_graft.runs import results
+from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.version import __version__
+
+_BATCH = 1000
+
+
+@functools.cache
+def model_flops(
+    name: str, num_classes: int, input_shape: tuple[int, ...]
+) -> int:
+    """Operations for one image of an architecture."""
+    return inference_flops(models.build(name, num_classes, input_shape))
+
+
+def run_flops(study: Study, run: Run, settings: Any, splits: Any) -> int:
+    """Operations of a run, without its teacher's training.
+
+    Args:
+        study: The study.
+        run: One of its runs.
+        settings: The run's flags.
+        splits: Its images.
+    """
+    shape = (splits.num_classes, splits.train.images.shape[1:])
+    steps = recipe.steps_per_epoch(settings, splits)
+    return training_flops(
+        model_flops(settings.model, *shape),
+        settings.epochs * steps * settings.batch_size,
+        settings.num_networks,
+        model_flops(study.teacher_model, *shape) if run.teacher else 0,
+    )
+
+
+def records_of(
+    run: Run, settings: Any, splits: Any, seconds: float, flops: int
+) -> list[Record]:
+    """The records of the arms that read a run.
+
+    Args:
+        run: A run whose networks are saved in its folder.
+        settings: Its flags.
+        splits: Its images.
+        seconds: Time of the training, the teacher's included.
+        flops: Operations of the training, the teacher's included.
+    """
+    if not run.arms:
+        return []
+    directory = RunDirectory(run.folder)
+    networks = [
+        keras.models.load_model(directory.network(k), compile=False)
+        for k in range(settings.num_networks)
+    ]
+    test = [_probabilities(n, splits.test) for n in networks]
+    validation = None
+    if splits.validation is not None:
+        validation = [_probabilities(n, splits.validation) for n in networks]
+    selected, status = _selected(directory, run.average)
+    history = results.read_history(directory.history)
+    found = []
+    for arm in run.arms:
+        ships = range(len(networks)) if arm.ensemble else [selected]
+        shipped_test = np.mean([test[k] for k in ships], axis=0)
+        totals = [
+            diagnosis.diagnose(
+                networks[k], thresholds=(settings.invalid_threshold,)
+            ).totals
+            for k in ships
+        ]
+        found.append(
+            Record(
+                arm=arm.name,
+                description=arm.description,
+                seed=settings.seed,
+                dataset=settings.dataset,
+                model=settings.model,
+                num_networks=settings.num_networks,
+                epochs=settings.epochs,
+                train_examples=len(splits.train),
+                flags=portable_flags(settings),
+                procedure="weight averaging" if arm.average else "launch",
+                shipped=_shipped_name(arm, selected),
+                test_accuracy=_accuracy(shipped_test, splits.test),
+                **_by_validation(arm, ships, validation, splits, history),
+                ensemble_test_accuracy=_accuracy(
+                    np.mean(test, axis=0), splits.test
+                ),
+                ece=expected_calibration_error(
+                    shipped_test, splits.test.labels
+                ),
+                invalid_filters=sum(
+                    t.invalid[settings.invalid_threshold] for t in totals
+                ),
+                total_filters=sum(t.filters for t in totals),
+                divergence=(
+                    prediction_divergence(test) if len(test) > 1 else None
+                ),
+                seconds=round(seconds, 1),
+                flops_train=flops,
+                flops_inference=sum(
+                    inference_flops(networks[k]) for k in ships
+                ),
+                status=status,
+                versions=_versions(),
+            )
+        )
+    return found
+
+
+def last_validation_accuracy(run: Run) -> float:
+    """Validation accuracy of network 0 after the last epoch."""
+    history = results.read_history(RunDirectory(run.folder).history)
+    return history["val_network_0_accuracy"][-1]
+
+
+def _probabilities(network, split):
+    starts = range(0, len(split), _BATCH)
+    logits = np.concatenate(
+        [network(split.images[i : i + _BATCH], training=False) for i in starts]
+    ).astype("float64")
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _accuracy(probabilities, split):
+    return float(np.mean(probabilities.argmax(axis=-1) == split.labels))
+
+
+def _selected(directory, average):
+    if average:
+        return 0, ["live"]
+    found = json.loads(directory.results.read_text(encoding="utf-8"))
+    names = [network["name"] for network in found["networks"]]
+    statuses = [network["status"] for network in found["networks"]]
+    return names.index(found["selected"]), statuses
+
+
+def _shipped_name(arm: Arm, selected):
+    if arm.ensemble:
+        return "ensemble"
+    return "average" if arm.average else f"network_{selected}"
+
+
+def _by_validation(arm, ships, validation, splits, history):
+    """The record's fields that need another split or another epoch."""
+    found = dict.fromkeys(
+        (
+            "validation_accuracy",
+            "best_epoch",
+            "best_validation_accuracy",
+            "best_epoch_test_accuracy",
+        )
+    )
+    if validation is not None:
+        found["validation_accuracy"] = _accuracy(
+            np.mean([validation[k] for k in ships], axis=0), splits.validation
+        )
+    if arm.average:
+        return found  # There is no average before the last epoch.
+    key = "ensemble" if len(ships) > 1 else f"network_{ships[0]}"
+    by_epoch = history[f"val_{key}_accuracy"]
+    found["best_epoch"] = int(np.argmax(by_epoch))
+    best = "best_epoch_test" if validation is None else "best_validation"
+    found[f"{best}_accuracy"] = max(by_epoch)
+    return found
+
+
+def _versions():
+    return {
+        "keras_graft": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,130 @@
+"""What is kept of each run, and of the study as a whole."""
+
+import dataclasses
+import json
+import pathlib
+
+from keras_graft import flags
+from keras_graft.compare.study import Study
+from keras_graft.compare.study import tuning_runs
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run_directory import write_atomically
+
+_FILE = "outcome.json"
+_LOCAL = ("--workdir=", "--data_dir=", "--resume=", "--teachers=", "--noplan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a run gave. A run is done when its folder holds one.
+
+    Attributes:
+        flags: The run's flags, without paths of this machine.
+        seconds: Wall-clock time of the training.
+        flops: Operations of the training.
+        validation_accuracy: Of network 0 after the last epoch, for runs that
+            tune; 0 where it diverged.
+        records: The records of the run's arms, as dicts.
+    """
+
+    flags: list[str]
+    seconds: float
+    flops: int
+    validation_accuracy: float | None
+    records: list[dict]
+
+
+def read(folder: pathlib.Path) -> Outcome | None:
+    """The outcome of the run in a folder, or None if it is not done."""
+    try:
+        text = (folder / _FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return Outcome(**json.loads(text))
+
+
+def write(folder: pathlib.Path, outcome: Outcome) -> None:
+    """Marks the run in a folder as done."""
+    text = json.dumps(dataclasses.asdict(outcome), indent=1) + "\n"
+    write_atomically(folder / _FILE, text)
+
+
+def portable_flags(settings: flags.Settings) -> list[str]:
+    """The flags of a run, without those that only say where it lies."""
+    lines = flags.flags_text(settings).splitlines()
+    kept = [line for line in lines if not line.startswith(_LOCAL)]
+    if settings.teachers:
+        kept.append(f"--teachers=teacher/seed{settings.seed}/shipped.keras")
+    return kept
+
+
+def refuse_changes(folder: pathlib.Path, before: list[str], now: list[str]):
+    """Raises a RunError where a folder holds something with other flags."""
+    if before != now:
+        lines = [f"was: {line}" for line in before if line not in now]
+        lines += [f"now: {line}" for line in now if line not in before]
+        raise RunError(
+            f"{folder} was made with other flags:\n  "
+            + "\n  ".join(lines)
+            + "\nGive the same flags, or another --workdir; or move that "
+            "folder away, to do it again."
+        )
+
+
+def refuse_another_study(study: Study) -> None:
+    """Compares a study with the one in its folder, or notes it there.
+
+    Raises:
+        RunError: If the folder holds a study with other common flags. Arms
+            and seeds may be added.
+    """
+    now = [
+        *portable_flags(study.base),
+        f"--tune_learning_rates={_csv(study.learning_rates)}",
+        f"--tune_weight_decays={_csv(study.weight_decays)}",
+        f"--tune_seeds={study.tuning_seeds}",
+        f"--teacher_model={study.teacher_model}",
+    ]
+    file = study.folder / "study.txt"
+    if file.exists():
+        before = file.read_text(encoding="utf-8").splitlines()
+        refuse_changes(study.folder, before, now)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, "".join(f"{line}\n" for line in now))
+
+
+def choose(study: Study) -> tuple[float, float]:
+    """The pair of the grid with the best mean validation accuracy.
+
+    Equal ones: the first. Writes `tune/choice.json` for people to read.
+
+    Args:
+        study: A study whose tuning runs are all done.
+
+    Returns:
+        Learning rate and weight decay.
+    """
+    accuracies = {pair: [] for pair in study.grid}
+    for run in tuning_runs(study):
+        accuracies[run.pair].append(read(run.folder).validation_accuracy)
+    if len(study.grid) == 1:
+        return study.grid[0]
+    means = {pair: sum(by) / len(by) for pair, by in accuracies.items()}
+    chosen = max(means, key=means.__getitem__)
+    rows = [
+        {
+            "learning_rate": rate,
+            "weight_decay": decay,
+            "validation_accuracy": mean,
+            "chosen": (rate, decay) == chosen,
+        }
+        for (rate, decay), mean in means.items()
+    ]
+    write_atomically(
+        study.folder / "tune" / "choice.json", json.dumps(rows, indent=1) + "\n"
+    )
+    return chosen
+
+
+def _csv(values):
+    return ",".join(f"{value:g}" for value in values)

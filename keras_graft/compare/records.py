@@ -1,0 +1,97 @@
+"""The record of one arm and one seed, and the files that hold records."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable
+
+from keras_graft.runs.run_directory import write_atomically
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What one arm reached with one seed.
+
+    Accuracies and the calibration error are in [0, 1]. Unless said
+    otherwise they are those of what the arm ships, with its last weights.
+
+    Attributes:
+        arm: Name of the arm.
+        description: What the arm is.
+        seed: Seed of the run.
+        dataset: Name of the dataset.
+        model: Name of the architecture.
+        num_networks: Networks that were trained together.
+        epochs: Epochs of the run.
+        train_examples: Images trained on, the validation split left out.
+        flags: Flags that repeat the run; paths are relative to the study.
+        procedure: `launch`, or what had to be done beside it.
+        shipped: `network_<k>`, `average` or `ensemble`.
+        test_accuracy: On the whole test split.
+        best_epoch_test_accuracy: Of the best epoch, chosen on the test
+            split; None where there is a validation split.
+        validation_accuracy: None without a validation split.
+        best_epoch: Counted from 0, chosen on the validation split; None
+            where only the last weights exist.
+        best_validation_accuracy: Of that epoch.
+        ensemble_test_accuracy: Of the mean of all networks' probabilities.
+        ece: Expected calibration error on the test split, 15 bins.
+        invalid_filters: In the shipped networks.
+        total_filters: Likewise.
+        divergence: Mean Kullback-Leibler divergence between the networks'
+            test predictions, nats; None for one network.
+        seconds: Wall-clock time of the training, the teacher's included.
+        flops_train: Operations of the training, the teacher's included.
+        flops_inference: Operations for one image of what is shipped.
+        status: The networks' health at the end.
+        versions: What it ran on.
+    """
+
+    arm: str
+    description: str
+    seed: int
+    dataset: str
+    model: str
+    num_networks: int
+    epochs: int
+    train_examples: int
+    flags: list[str]
+    procedure: str
+    shipped: str
+    test_accuracy: float
+    best_epoch_test_accuracy: float | None
+    validation_accuracy: float | None
+    best_epoch: int | None
+    best_validation_accuracy: float | None
+    ensemble_test_accuracy: float
+    ece: float
+    invalid_filters: int
+    total_filters: int
+    divergence: float | None
+    seconds: float
+    flops_train: int
+    flops_inference: int
+    status: list[str]
+    versions: dict[str, str]
+
+
+def write(path: pathlib.Path, records: Iterable[Record]) -> None:
+    """Writes a file of records whole, or leaves the old one alone."""
+    rows = [dataclasses.asdict(record) for record in records]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(rows, indent=1) + "\n")
+
+
+def read(path: pathlib.Path) -> list[Record]:
+    """Reads a file of records.
+
+    Raises:
+        ValueError: If the file is none, or one of another version.
+    """
+    try:
+        return [Record(**row) for row in json.loads(path.read_text("utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no records of this version: {error}. Move it "
+            "away, or take the version that wrote it."
+        ) from error

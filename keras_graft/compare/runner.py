@@ -1,0 +1,201 @@
+"""Does what is left of a study to do, and writes its records and report.
+
+A study that is started again goes on with the first run that has no outcome;
+a run that was interrupted is resumed as `launch` resumes it.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import json
+import pathlib
+import sys
+from typing import Any
+
+import keras
+import tqdm
+
+from keras_graft import data
+from keras_graft import launch
+from keras_graft.compare import measure
+from keras_graft.compare import outcomes
+from keras_graft.compare import plan
+from keras_graft.compare import records
+from keras_graft.compare import report
+from keras_graft.compare import summary
+from keras_graft.compare import weight_averaging
+from keras_graft.compare.outcomes import Outcome
+from keras_graft.compare.records import Record
+from keras_graft.compare.study import Run
+from keras_graft.compare.study import Study
+from keras_graft.compare.study import arm_runs
+from keras_graft.compare.study import settings_of
+from keras_graft.compare.study import tuning_runs
+from keras_graft.runs import recipe
+from keras_graft.runs.exit_codes import ALL_DIVERGED
+from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
+from keras_graft.runs.exit_codes import DONE
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run_directory import RunDirectory
+
+
+def show_plan(study: Study) -> int:
+    """Prints the runs with their cost; a few steps are timed where none is
+    done yet."""
+    runs, cost, splits = _prepare(study)
+    rate = plan.seconds_per_flop(runs)
+    if rate is None:
+        rate = plan.calibrate(study, runs[0], splits, cost[runs[0]])
+    print(plan.table(cost, rate))
+    return DONE
+
+
+def start(study: Study, records_file: pathlib.Path) -> int:
+    """Does every run that is not done yet.
+
+    Args:
+        study: The study.
+        records_file: Where the records go.
+
+    Returns:
+        Exit code: 0, or that of a run which ended early.
+
+    Raises:
+        RunError: If the folder holds another study, or a run fails.
+    """
+    runs, cost, _ = _prepare(study)
+    outcomes.refuse_another_study(study)
+    done = [run for run in runs if outcomes.read(run.folder) is not None]
+    print(f"{len(runs)} runs, {len(done)} of them done: {study.folder}")
+    with tqdm.tqdm(
+        total=sum(cost.values()),
+        initial=sum(cost[run] for run in done),
+        unit="FLOP",
+        unit_scale=True,
+        smoothing=0,
+        desc="study",
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        for run in tuning_runs(study):
+            code = _do(study, run, study.grid[0], cost, bar)
+            if code != DONE:
+                return code
+        chosen = outcomes.choose(study)
+        print(f"learning_rate={chosen[0]:g}, weight_decay={chosen[1]:g}")
+        for run in arm_runs(study):
+            code = _do(study, run, chosen, cost, bar)
+            if code != DONE:
+                return code
+            records.write(records_file, _all_records(study))
+    found = _all_records(study)
+    report.write(study.folder / "report.html", study.folder.name, found)
+    print(summary.markdown(found))
+    print(f"\nrecords  {records_file}\nreport   {study.folder / 'report.html'}")
+    return DONE
+
+
+def _prepare(study):
+    runs = [*tuning_runs(study), *arm_runs(study)]
+    splits = _load(settings_of(study, runs[0], study.grid[0]))
+    return runs, plan.costs(study, runs, splits), splits
+
+
+def _load(settings):
+    try:
+        return recipe.load_splits(settings)
+    except data.DataUnavailableError as error:
+        raise RunError(str(error), DATA_UNAVAILABLE) from error
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def _do(study, run, chosen, cost, bar):
+    """Does a run unless it is done; returns an exit code."""
+    settings = settings_of(study, run, chosen)
+    lines = outcomes.portable_flags(settings)
+    outcome = outcomes.read(run.folder)
+    if outcome is not None:
+        outcomes.refuse_changes(run.folder, outcome.flags, lines)
+        return DONE
+    run.folder.mkdir(parents=True, exist_ok=True)
+    log_file = run.folder / "log.txt"
+    with open(log_file, "a", encoding="utf-8") as log:
+        with contextlib.redirect_stdout(log):
+            code, seconds = _train(run, settings)
+    tuned = None
+    if run.pair is not None:
+        tuned = 0.0
+        if code == DONE:
+            tuned = measure.last_validation_accuracy(run)
+        elif code == ALL_DIVERGED:
+            code = DONE  # A pair that nobody will choose.
+    if code != DONE:
+        return code
+    found = measure.records_of(
+        run,
+        settings,
+        _load(settings),
+        *_with_teacher(run, seconds, cost[run]),
+    )
+    outcomes.write(
+        run.folder,
+        Outcome(
+            flags=lines,
+            seconds=seconds,
+            flops=cost[run],
+            validation_accuracy=tuned,
+            records=[dataclasses.asdict(record) for record in found],
+        ),
+    )
+    # The graphs of many runs would fill the memory.
+    keras.utils.clear_session()
+    gc.collect()
+    _tell(bar, run, cost)
+    return DONE
+
+
+def _train(run: Run, settings: Any) -> tuple[int, float]:
+    """Trains; returns the exit code and the seconds it took."""
+    if run.average:
+        return DONE, weight_averaging.run(settings)
+    try:
+        code = launch.run(settings)
+    except RunError as error:
+        if error.exit_code != ALL_DIVERGED or run.pair is None:
+            raise
+        return ALL_DIVERGED, 0.0
+    if code != DONE:
+        return code, 0.0
+    results = RunDirectory(run.folder).results
+    return DONE, json.loads(results.read_text(encoding="utf-8"))["seconds"]
+
+
+def _with_teacher(run, seconds, flops):
+    if run.teacher is None:
+        return seconds, flops
+    teacher = outcomes.read(run.teacher.parent)
+    return seconds + teacher.seconds, flops + teacher.flops
+
+
+def _all_records(study: Study) -> list[Record]:
+    """Of every finished run in the study's folder, other arms included."""
+    files = sorted((study.folder / "runs").glob("*/seed*/outcome.json"))
+    found = [
+        Record(**row)
+        for file in files
+        for row in outcomes.read(file.parent).records
+    ]
+    return summary.ordered(found)
+
+
+def _tell(bar, run, cost):
+    bar.update(cost[run])
+    if bar.disable:
+        done = sum(outcomes.read(run.folder) is not None for run in cost)
+        hours = plan.hours_left(cost, plan.seconds_per_flop(cost))
+        print(
+            f"[{done}/{len(cost)}] {run.name} seed {run.seed} is done; "
+            f"{hours:.1f} hours left",
+            file=sys.stderr,
+            flush=True,
+        )

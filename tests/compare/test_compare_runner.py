@@ -1,0 +1,155 @@
+"""A study from start to end, killed and continued."""
+
+import json
+
+import pytest
+from compare_fixture import make_study
+
+from keras_graft.compare import outcomes
+from keras_graft.compare import records
+from keras_graft.compare import runner
+from keras_graft.compare import study as studies
+from keras_graft.compare.outcomes import Outcome
+from keras_graft.runs.exit_codes import ALL_DIVERGED
+from keras_graft.runs.exit_codes import RunError
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study that was killed in its second run and started again."""
+    folder = tmp_path_factory.mktemp("study")
+    study = make_study(folder, names=("single", "swa", "ensemble"))
+    launched = []
+    launch = runner.launch.run
+
+    def killed_in_second_run(settings):
+        launched.append(settings.workdir)
+        if len(launched) == 2:
+            raise KeyboardInterrupt
+        return launch(settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner.launch, "run", killed_in_second_run)
+        with pytest.raises(KeyboardInterrupt):
+            runner.start(study, folder / "records.json")
+        before = records.read(folder / "records.json")
+        runner.start(study, folder / "records.json")
+    return study, launched, before, records.read(folder / "records.json")
+
+
+def test_killed_study_goes_on_where_it_was(finished):
+    study, launched, before, after = finished
+    names = [path.split("/")[-2] for path in launched]
+    assert names == ["single", "independent", "independent"]
+    assert [record.arm for record in after] == ["single", "swa", "ensemble"]
+    assert before == [r for r in after if r.arm != "ensemble"]
+
+
+def test_record_says_what_launch_says(finished):
+    study, _, _, (single, _, ensemble) = finished
+    run = study.folder / "runs" / "single" / "seed0"
+    results = json.loads((run / "results.json").read_text())
+    assert single.test_accuracy == pytest.approx(results["test_accuracy"])
+    assert single.seconds == results["seconds"]
+    assert single.train_examples == 108
+    assert single.best_epoch_test_accuracy is None
+    run = study.folder / "runs" / "independent" / "seed0"
+    results = json.loads((run / "results.json").read_text())
+    assert ensemble.test_accuracy == pytest.approx(
+        results["ensemble_test_accuracy"]
+    )
+    assert ensemble.shipped == "ensemble"
+    assert ensemble.divergence > 0
+
+
+def test_costs_count_networks_and_epochs(finished):
+    _, _, _, (single, swa, ensemble) = finished
+    images = 3 * 32  # whole batches of 108 images
+    assert single.flops_train == 3 * images * single.flops_inference
+    assert swa.flops_train == single.flops_train
+    assert ensemble.flops_train == 2 * single.flops_train
+    assert ensemble.flops_inference == 2 * single.flops_inference
+    assert ensemble.total_filters == 2 * single.total_filters
+
+
+def test_records_hold_no_path_of_this_machine(finished):
+    study, _, _, found = finished
+    text = (study.folder / "records.json").read_text()
+    assert str(study.folder) not in text
+    assert "--model=resnet8" in found[0].flags
+
+
+def test_finished_study_does_nothing_but_its_report(finished, monkeypatch):
+    study, _, _, found = finished
+    monkeypatch.delattr(runner.launch, "run")
+    report = study.folder / "report.html"
+    report.unlink()
+    assert runner.start(study, study.folder / "records.json") == 0
+    assert report.exists()
+    assert records.read(study.folder / "records.json") == found
+
+
+def test_folder_of_another_study_is_refused(finished):
+    study, *_ = finished
+    other = make_study(study.folder, "--epochs=2")
+    with pytest.raises(RunError, match="--epochs=1\n  now: --epochs=2"):
+        runner.start(other, study.folder / "records.json")
+
+
+def test_plan_prints_runs_and_hours(finished, tmp_path, capsys):
+    study, *_ = finished
+    names = ("single", "swa", "ensemble", "mutual")
+    more = make_study(study.folder, names=names)
+    runner.show_plan(more)
+    lines = capsys.readouterr().out.splitlines()
+    done = {line.split()[0]: line.split()[1] for line in lines[1:-1]}
+    assert done == {
+        "single": "1",
+        "swa": "1",
+        "independent": "1",
+        "mutual": "0",
+    }
+    assert "4 runs" in lines[-1] and "hours left" in lines[-1]
+    assert runner.show_plan(make_study(tmp_path / "new")) == 0
+    assert "0 of 1" in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
+
+
+def test_tuning_chooses_by_mean_validation_accuracy(tmp_path):
+    study = make_study(tmp_path, learning_rates=(0.1, 0.2), tuning_seeds=2)
+    for run, accuracy in zip(
+        studies.tuning_runs(study), (0.5, 0.9, 0.8, 0.3), strict=True
+    ):
+        run.folder.mkdir(parents=True)
+        outcomes.write(run.folder, Outcome([], 1.0, 1, accuracy, []))
+    assert outcomes.choose(study) == (0.1, 5e-4)
+    choice = json.loads((tmp_path / "tune" / "choice.json").read_text())
+    assert [row["validation_accuracy"] for row in choice] == [0.65, 0.6]
+    assert [row["chosen"] for row in choice] == [True, False]
+
+
+def test_divergence_is_a_result_of_the_tuning_and_an_end_for_an_arm(
+    tmp_path, monkeypatch
+):
+    study = make_study(tmp_path, learning_rates=(0.1, 99.0))
+
+    def diverge(settings):
+        raise RunError("Every network diverged", ALL_DIVERGED)
+
+    monkeypatch.setattr(runner.launch, "run", diverge)
+    with pytest.raises(RunError, match="Every network diverged"):
+        runner.start(study, tmp_path / "records.json")
+    tuned = [outcomes.read(run.folder) for run in studies.tuning_runs(study)]
+    assert [outcome.validation_accuracy for outcome in tuned] == [0.0, 0.0]
+    (run,) = studies.arm_runs(study)
+    assert outcomes.read(run.folder) is None
+
+
+def test_run_that_ends_early_ends_the_study_with_its_exit_code(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runner.launch, "run", lambda settings: 143)
+    study = make_study(tmp_path)
+    assert runner.start(study, tmp_path / "records.json") == 143
+    (run,) = studies.arm_runs(study)
+    assert outcomes.read(run.folder) is None

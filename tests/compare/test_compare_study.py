@@ -1,0 +1,166 @@
+"""Arms x seeds -> runs and their flags."""
+
+import pytest
+from compare_fixture import make_study
+
+from keras_graft.compare import arms
+from keras_graft.compare import study as studies
+
+ALL = tuple(arms.ARMS)
+
+
+def settings_by_run(study, seed=0):
+    return {
+        run.name: studies.settings_of(study, run, (0.2, 1e-3))
+        for run in studies.arm_runs(study)
+        if run.seed == seed
+    }
+
+
+def test_unknown_arm_is_refused_with_the_list():
+    with pytest.raises(ValueError, match="no arm 'grft_mutual'") as error:
+        arms.resolve(["single", "grft_mutual"])
+    assert "Did you mean graft_mutual?" in str(error.value)
+    assert all(name in str(error.value) for name in arms.ARMS)
+
+
+def test_every_arm_of_issue_is_there():
+    assert {
+        "single",
+        "single_long",
+        "swa",
+        "best_of_n",
+        "ensemble",
+        "averaging",
+        "mutual",
+        "graft_mutual",
+        "distillation",
+        "grafting_plus",
+    } <= set(arms.ARMS)
+    assert sum(name.startswith("graft_slope") for name in arms.ARMS) > 1
+    assert set(arms.RIVALS) <= set(arms.ARMS)
+
+
+def test_arms_differ_in_what_they_are_about_only(tmp_path):
+    found = settings_by_run(make_study(tmp_path, names=ALL))
+    assert {s.learning_rate for s in found.values()} == {0.2}
+    assert {s.weight_decay for s in found.values()} == {1e-3}
+    assert {s.seed for s in found.values()} == {0}
+    assert {s.train_examples for s in found.values()} == {120}
+    alone = ("single", "single_long", "swa", "swa_long", "distillation")
+    for name, settings in found.items():
+        if name == "teacher":
+            continue
+        assert settings.num_networks == (1 if name in alone else 2)
+        assert settings.epochs == (2 if name.endswith("_long") else 1)
+    assert not found["independent"].graft
+    assert found["independent"].mutual_weight == 0
+    assert found["independent"].learning_rate_spread == "none"
+    assert found["averaging"].graft_amplitude == 0
+    assert found["graft_slope_500"].graft_slope == 500
+    assert found["graft_slope_500"].mutual_weight == 0
+    assert found["mutual"].mutual_weight == 1
+    assert not found["mutual"].graft
+    assert found["graft_mutual"].graft
+    assert found["graft_mutual"].mutual_weight == 1
+
+
+def test_best_of_n_and_ensemble_share_one_run(tmp_path):
+    study = make_study(tmp_path, names=("best_of_n", "ensemble"))
+    (run,) = studies.arm_runs(study)
+    assert [arm.name for arm in run.arms] == ["best_of_n", "ensemble"]
+
+
+def test_teacher_comes_before_its_students_and_once_a_seed(tmp_path):
+    study = make_study(
+        tmp_path, names=("grafting_plus", "distillation"), num_seeds=2
+    )
+    runs = studies.arm_runs(study)
+    assert [(run.name, run.seed) for run in runs] == [
+        ("teacher", 0),
+        ("grafting_plus", 0),
+        ("distillation", 0),
+        ("teacher", 1),
+        ("grafting_plus", 1),
+        ("distillation", 1),
+    ]
+    assert runs[1].teacher == runs[0].folder / "shipped.keras"
+
+
+def test_seeds_are_whole_before_the_next_begins(tmp_path):
+    study = make_study(
+        tmp_path, "--seed=7", names=("single", "mutual"), num_seeds=2
+    )
+    assert [(r.name, r.seed) for r in studies.arm_runs(study)] == [
+        ("single", 7),
+        ("mutual", 7),
+        ("single", 8),
+        ("mutual", 8),
+    ]
+
+
+def test_flagfile_is_an_arm_of_its_own(tmp_path):
+    file = tmp_path / "late.flags"
+    file.write_text("# graft from epoch 5 on\n--graft\n--graft_start=5\n")
+    (arm,) = arms.resolve([str(file)])
+    assert (arm.name, arm.description) == ("late", "graft from epoch 5 on")
+    study = make_study(tmp_path, names=(str(file),))
+    assert settings_by_run(study)["late"].graft_start == 5
+
+
+def test_flagfile_with_the_name_of_an_arm_is_refused(tmp_path):
+    file = tmp_path / "independent.flags"
+    file.write_text("--graft\n")
+    with pytest.raises(ValueError, match="would be called 'independent'"):
+        arms.resolve([str(file)])
+
+
+def test_grid_is_tuned_with_one_network_and_other_seeds(tmp_path):
+    study = make_study(
+        tmp_path, learning_rates=(0.1, 0.2), tuning_seeds=2, num_seeds=5
+    )
+    runs = studies.tuning_runs(study)
+    assert [(run.pair[0], run.seed) for run in runs] == [
+        (0.1, 1000),
+        (0.2, 1000),
+        (0.1, 1001),
+        (0.2, 1001),
+    ]
+    settings = studies.settings_of(study, runs[1], (9.0, 9.0))
+    assert settings.learning_rate == 0.2
+    assert settings.num_networks == 1
+    assert len({run.folder for run in runs}) == 4
+
+
+def test_one_pair_needs_no_tuning(tmp_path):
+    assert studies.tuning_runs(make_study(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "complaint"),
+    [
+        (("--num_networks=1",), {}, "compare N networks with one"),
+        (
+            ("--validation_fraction=0",),
+            {"learning_rates": (0.1, 0.2)},
+            "nothing to tune on",
+        ),
+        (("--resume=never",), {}, "always goes on where it was"),
+        ((), {"arms": ()}, "--arms is empty"),
+        ((), {"learning_rates": (-1.0,)}, "learning_rate"),
+    ],
+)
+def test_study_that_cannot_be_meant_is_refused(
+    tmp_path, arguments, changes, complaint
+):
+    study = make_study(tmp_path, *arguments, **changes)
+    with pytest.raises(Exception, match=complaint):
+        studies.check(study)
+
+
+def test_arm_flag_that_is_unknown_is_refused_before_anything_runs(tmp_path):
+    file = tmp_path / "odd.flags"
+    file.write_text("--graft_slpe=5\n")
+    study = make_study(tmp_path, names=(str(file),))
+    with pytest.raises(Exception, match="graft_slpe"):
+        studies.check(study)

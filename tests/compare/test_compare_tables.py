@@ -1,0 +1,143 @@
+"""Records -> table, figure, page, and README."""
+
+import pathlib
+
+import PIL.Image
+import pytest
+from compare_fixture import make_record
+
+from keras_graft.compare import records
+from keras_graft.compare import report
+from keras_graft.compare import summary
+from keras_graft.compare import tables
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def some_records():
+    return [
+        make_record("single", 0, 0.60),
+        make_record("single", 1, 0.62),
+        make_record("graft_mutual", 1, 0.66, flops_train=2000, divergence=0.5),
+        make_record("graft_mutual", 0, 0.62, flops_train=2000, divergence=0.3),
+        make_record("ensemble", 0, 0.63, flops_inference=20, flops_train=2000),
+        make_record("ensemble", 1, 0.64, flops_inference=20, flops_train=2000),
+    ]
+
+
+def test_row_holds_mean_std_difference_and_cost(some_records):
+    by_arm = {row.arm: row for row in summary.rows(some_records)}
+    assert list(by_arm) == ["single", "ensemble", "graft_mutual"]
+    row = by_arm["graft_mutual"]
+    assert row.accuracy == pytest.approx(0.64)
+    assert row.std == pytest.approx(0.02 * 2**0.5)
+    assert row.difference.mean == pytest.approx(0.03)
+    # Student's t with one degree of freedom: 12.706.
+    assert row.difference.high == pytest.approx(0.03 + 12.7062 * 0.01, abs=1e-5)
+    assert row.difference_at_cost is None
+    assert row.training_cost == 2
+    assert row.divergence == pytest.approx(0.4)
+    assert by_arm["ensemble"].inference_cost == 2
+    assert by_arm["single"].difference is None
+
+
+def test_markdown_table_shows_the_numbers(some_records):
+    lines = summary.markdown(some_records).splitlines()
+    assert len(lines) == 2 + 3
+    assert {line.count("|") for line in lines} == {len(summary.HEAD) + 1}
+    assert "| 64.00 ± 2.83 | +3.00 [-9.71, +15.71] | - | 2.00 x |" in lines[4]
+
+
+def test_arm_without_the_single_network_has_no_cost_or_difference():
+    (row,) = summary.rows([make_record("mutual")])
+    assert row.difference is None
+    assert "| 50.00 | - | - | - | - |" in summary.markdown(
+        [make_record("mutual")]
+    )
+
+
+def test_records_survive_their_file(tmp_path, some_records):
+    path = tmp_path / "deep" / "study.json"
+    records.write(path, some_records)
+    assert records.read(path) == some_records
+
+
+def test_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "study.json"
+    path.write_text('[{"arm": "single"}]')
+    with pytest.raises(ValueError, match="study.json holds no records"):
+        records.read(path)
+
+
+def test_page_needs_nothing_beside_it(tmp_path, some_records):
+    path = tmp_path / "report.html"
+    report.write(path, "small", some_records)
+    page = path.read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "+3.00 [-9.71, +15.71]" in page
+    assert "src='http" not in page
+
+
+def readme_in(folder):
+    readme = folder / "README.md"
+    readme.write_text(f"# Head\n\n{tables.BEGIN}\nold\n{tables.END}\n\ntail\n")
+    (folder / "results").mkdir()
+    return readme
+
+
+def test_readme_gets_table_and_figure_between_its_markers(
+    tmp_path, some_records
+):
+    readme = readme_in(tmp_path)
+    records.write(tmp_path / "results" / "core.json", some_records)
+    tables.write(readme, tmp_path / "results")
+    text = readme.read_text()
+    assert text.startswith("# Head\n\n") and text.endswith("\n\ntail\n")
+    assert "old" not in text
+    assert summary.markdown(some_records) in text
+    assert "(results/core.png)" in text
+    assert (tmp_path / "results" / "core.png").exists()
+    tables.write(readme, tmp_path / "results")
+    assert readme.read_text() == text
+
+
+def test_readme_says_so_where_there_is_no_study(tmp_path):
+    readme = readme_in(tmp_path)
+    tables.write(readme, tmp_path / "results")
+    assert "No study has finished yet" in readme.read_text()
+
+
+def test_readme_without_markers_is_refused(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Head\n")
+    with pytest.raises(ValueError, match="results:begin"):
+        tables.write(readme, tmp_path)
+
+
+def test_readme_of_this_repository_shows_its_records():
+    readme, results = ROOT / "README.md", ROOT / "results"
+    _, between, _ = tables.between_markers(readme.read_text("utf-8"))
+    assert between.strip() == tables.block(results, readme).strip(), (
+        "run `make tables`"
+    )
+
+
+def test_figures_of_this_repository_were_made_from_its_records():
+    for path in (ROOT / "results").glob("*.json"):
+        with PIL.Image.open(tables.figure_of(path)) as picture:
+            assert picture.info["Description"] == tables.fingerprint(path), (
+                "run `make tables`"
+            )
+
+
+def test_figure_tells_which_records_it_shows(tmp_path, some_records):
+    readme = readme_in(tmp_path)
+    path = tmp_path / "results" / "core.json"
+    records.write(path, some_records)
+    tables.write(readme, path.parent)
+    with PIL.Image.open(tables.figure_of(path)) as picture:
+        assert picture.info["Description"] == tables.fingerprint(path)
+    records.write(path, some_records[1:])
+    with PIL.Image.open(tables.figure_of(path)) as picture:
+        assert picture.info["Description"] != tables.fingerprint(path)
