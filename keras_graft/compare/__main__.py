@@ -19,7 +19,10 @@ from keras_graft import flags
 from keras_graft import models
 from keras_graft.compare import arms
 from keras_graft.compare import study as studies
+from keras_graft.runs.exit_codes import REFUSED
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.signals import Interrupted
+from keras_graft.runs.signals import StopSignals
 
 _ARMS = absl_flags.DEFINE_list(
     "arms",
@@ -69,7 +72,7 @@ def main(argv):
         study = _study(settings)
     except (ValueError, absl_flags.Error) as error:
         print(f"Error: {error}", file=sys.stderr)
-        return 1
+        return REFUSED
     from keras_graft.runs import strategy
 
     strategy.import_tensorflow_quietly()
@@ -79,13 +82,19 @@ def main(argv):
         if settings.plan:
             return runner.show_plan(study)
         records = _RECORDS.value or study.folder / "records.json"
-        return runner.start(study, pathlib.Path(records).absolute())
+        with StopSignals() as signals:
+            return runner.start(
+                study, pathlib.Path(records).absolute(), signals
+            )
     except RunError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
-        return 130
+    except Interrupted as signal:
+        print(
+            f"{signal.name}: stopped. The same command goes on from here.",
+            file=sys.stderr,
+        )
+        return signal.exit_code
 
 
 def _study(settings):

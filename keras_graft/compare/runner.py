@@ -37,6 +37,7 @@ from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.signals import StopSignals
 
 
 def show_plan(study: Study) -> int:
@@ -50,18 +51,22 @@ def show_plan(study: Study) -> int:
     return DONE
 
 
-def start(study: Study, records_file: pathlib.Path) -> int:
+def start(
+    study: Study, records_file: pathlib.Path, signals: StopSignals
+) -> int:
     """Does every run that is not done yet.
 
     Args:
         study: The study.
         records_file: Where the records go.
+        signals: One that is entered.
 
     Returns:
         Exit code: 0, or that of a run which ended early.
 
     Raises:
         RunError: If the folder holds another study, or a run fails.
+        Interrupted: If a signal ends it.
     """
     runs, cost, _ = _prepare(study)
     outcomes.refuse_another_study(study)
@@ -77,13 +82,13 @@ def start(study: Study, records_file: pathlib.Path) -> int:
         disable=not sys.stderr.isatty(),
     ) as bar:
         for run in tuning_runs(study):
-            code = _do(study, run, study.grid[0], cost, bar)
+            code = _do(study, run, study.grid[0], cost, bar, signals)
             if code != DONE:
                 return code
         chosen = outcomes.choose(study)
         print(f"learning_rate={chosen[0]:g}, weight_decay={chosen[1]:g}")
         for run in arm_runs(study):
-            code = _do(study, run, chosen, cost, bar)
+            code = _do(study, run, chosen, cost, bar, signals)
             if code != DONE:
                 return code
             records.write(records_file, _all_records(study))
@@ -109,7 +114,7 @@ def _load(settings):
         raise RunError(str(error)) from error
 
 
-def _do(study, run, chosen, cost, bar):
+def _do(study, run, chosen, cost, bar, signals):
     """Does a run unless it is done; returns an exit code."""
     settings = settings_of(study, run, chosen)
     lines = outcomes.portable_flags(settings)
@@ -121,7 +126,7 @@ def _do(study, run, chosen, cost, bar):
     log_file = run.folder / "log.txt"
     with open(log_file, "a", encoding="utf-8") as log:
         with contextlib.redirect_stdout(log):
-            code, seconds = _train(run, settings)
+            code, seconds = _train(run, settings, signals)
     tuned = None
     if run.pair is not None:
         tuned = 0.0
@@ -154,12 +159,12 @@ def _do(study, run, chosen, cost, bar):
     return DONE
 
 
-def _train(run: Run, settings: Any) -> tuple[int, float]:
+def _train(run: Run, settings: Any, signals: StopSignals) -> tuple[int, float]:
     """Trains; returns the exit code and the seconds it took."""
     if run.average:
         return DONE, weight_averaging.run(settings)
     try:
-        code = launch.run(settings)
+        code = launch.run(settings, signals)
     except RunError as error:
         if error.exit_code != ALL_DIVERGED or run.pair is None:
             raise

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_graft import data
-from keras_graft.conv_layers import leaf_layers
+from keras_graft.grafting.batch_norm import reestimate_batch_norm
 from keras_graft.runs import recipe
 from keras_graft.runs import strategy as devices
 from keras_graft.runs.progress import Progress
@@ -71,27 +71,6 @@ class WeightAverage(keras.callbacks.Callback):
         self.model.networks[0].set_weights(self._mean)
 
 
-def reestimate_batch_norm(network: keras.Model, batches: Any) -> None:
-    """Sets moving statistics to the means over batches of the statistics.
-
-    Args:
-        network: A built model, changed in place.
-        batches: Inputs, one array or tensor a batch; each counts alike.
-    """
-    layers = [
-        layer
-        for _, layer in leaf_layers(network)
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    momentums = [layer.momentum for layer in layers]
-    for i, x in enumerate(batches):
-        for layer in layers:
-            layer.momentum = i / (i + 1)
-        network(x, training=True)
-    for layer, momentum in zip(layers, momentums, strict=True):
-        layer.momentum = momentum
-
-
 def training_batches(settings: Any, splits: data.Splits) -> Any:
     """The batches of a run of one network."""
     return data.training_batches(
@@ -146,7 +125,8 @@ def run(settings: Any) -> float:
     )
     average.apply()
     (network,) = trainer.networks
-    reestimate_batch_norm(network, batches.take(steps).map(lambda x, y: x))
+    images = np.concatenate([x for x, _ in batches.take(steps)])
+    reestimate_batch_norm(network, images, settings.batch_size)
     seconds = time.monotonic() - started
     network.save(directory.network(0))
     return seconds

@@ -1,6 +1,7 @@
 """A study from start to end, killed and continued."""
 
 import json
+import signal
 
 import pytest
 from compare_fixture import make_study
@@ -12,6 +13,13 @@ from keras_graft.compare import study as studies
 from keras_graft.compare.outcomes import Outcome
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.signals import Interrupted
+from keras_graft.runs.signals import StopSignals
+
+
+def start(study):
+    with StopSignals() as signals:
+        return runner.start(study, study.folder / "records.json", signals)
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +30,18 @@ def finished(tmp_path_factory):
     launched = []
     launch = runner.launch.run
 
-    def killed_in_second_run(settings):
+    def killed_in_second_run(settings, signals):
         launched.append(settings.workdir)
         if len(launched) == 2:
-            raise KeyboardInterrupt
-        return launch(settings)
+            raise Interrupted(signal.SIGTERM)
+        return launch(settings, signals)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner.launch, "run", killed_in_second_run)
-        with pytest.raises(KeyboardInterrupt):
-            runner.start(study, folder / "records.json")
+        with pytest.raises(Interrupted):
+            start(study)
         before = records.read(folder / "records.json")
-        runner.start(study, folder / "records.json")
+        start(study)
     return study, launched, before, records.read(folder / "records.json")
 
 
@@ -84,7 +92,7 @@ def test_finished_study_does_nothing_but_its_report(finished, monkeypatch):
     monkeypatch.delattr(runner.launch, "run")
     report = study.folder / "report.html"
     report.unlink()
-    assert runner.start(study, study.folder / "records.json") == 0
+    assert start(study) == 0
     assert report.exists()
     assert records.read(study.folder / "records.json") == found
 
@@ -93,7 +101,7 @@ def test_folder_of_another_study_is_refused(finished):
     study, *_ = finished
     other = make_study(study.folder, "--epochs=2")
     with pytest.raises(RunError, match="--epochs=1\n  now: --epochs=2"):
-        runner.start(other, study.folder / "records.json")
+        start(other)
 
 
 def test_plan_prints_runs_and_hours(finished, tmp_path, capsys):
@@ -133,12 +141,12 @@ def test_divergence_is_a_result_of_the_tuning_and_an_end_for_an_arm(
 ):
     study = make_study(tmp_path, learning_rates=(0.1, 99.0))
 
-    def diverge(settings):
+    def diverge(settings, signals):
         raise RunError("Every network diverged", ALL_DIVERGED)
 
     monkeypatch.setattr(runner.launch, "run", diverge)
     with pytest.raises(RunError, match="Every network diverged"):
-        runner.start(study, tmp_path / "records.json")
+        start(study)
     tuned = [outcomes.read(run.folder) for run in studies.tuning_runs(study)]
     assert [outcome.validation_accuracy for outcome in tuned] == [0.0, 0.0]
     (run,) = studies.arm_runs(study)
@@ -148,8 +156,8 @@ def test_divergence_is_a_result_of_the_tuning_and_an_end_for_an_arm(
 def test_run_that_ends_early_ends_the_study_with_its_exit_code(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(runner.launch, "run", lambda settings: 143)
+    monkeypatch.setattr(runner.launch, "run", lambda settings, signals: 143)
     study = make_study(tmp_path)
-    assert runner.start(study, tmp_path / "records.json") == 143
+    assert start(study) == 143
     (run,) = studies.arm_runs(study)
     assert outcomes.read(run.folder) is None

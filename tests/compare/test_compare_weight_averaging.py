@@ -1,4 +1,4 @@
-"""Averages of weights, and BatchNormalization estimated anew."""
+"""Averages of one network's weights."""
 
 import types
 
@@ -8,7 +8,6 @@ import pytest
 
 from keras_graft.compare.weight_averaging import HeldSchedule
 from keras_graft.compare.weight_averaging import WeightAverage
-from keras_graft.compare.weight_averaging import reestimate_batch_norm
 
 
 def test_rate_follows_the_schedule_and_then_stays():
@@ -33,21 +32,3 @@ def test_average_is_the_mean_of_the_last_epochs(small_network):
     average.apply()
     for before, after in zip(start, network.get_weights(), strict=True):
         np.testing.assert_allclose(after, before + 2.5, rtol=1e-6)
-
-
-def test_batch_norm_gets_the_means_of_its_batches(small_network, images):
-    network = small_network()
-    x, _ = images
-    batches = [x[:32], x[32:]]
-    inputs = keras.Model(network.inputs[0], network.get_layer("conv").output)
-    weights = network.get_layer("conv").get_weights()
-    reestimate_batch_norm(network, batches)
-    layer = network.get_layer("bn")
-    outputs = [np.asarray(inputs(batch)) for batch in batches]
-    mean = np.mean([o.mean(axis=(0, 1, 2)) for o in outputs], axis=0)
-    variance = np.mean([o.var(axis=(0, 1, 2)) for o in outputs], axis=0)
-    np.testing.assert_allclose(layer.moving_mean, mean, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(layer.moving_variance, variance, rtol=1e-3)
-    assert layer.momentum == 0.99
-    for a, b in zip(weights, network.get_layer("conv").get_weights()):
-        np.testing.assert_array_equal(a, b)
