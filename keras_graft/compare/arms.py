@@ -9,7 +9,7 @@ from keras_graft import flagfiles
 BASELINE = "single"
 # The rival at the cost of N networks.
 EQUAL_COST_BASELINE = "single_long"
-# What a budget buys without this package's methods.
+# What the same budget buys elsewhere.
 RIVALS = (
     BASELINE,
     EQUAL_COST_BASELINE,
@@ -19,6 +19,7 @@ RIVALS = (
     "ensemble",
     "averaging",
     "mutual",
+    "distillation",
 )
 
 

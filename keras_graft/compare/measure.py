@@ -67,8 +67,6 @@ def records_of(
         seconds: Time of the training, the teacher's included.
         flops: Operations of the training, the teacher's included.
     """
-    if not run.arms:
-        return []
     directory = RunDirectory(run.folder)
     networks = [
         keras.models.load_model(directory.network(k), compile=False)
@@ -79,10 +77,11 @@ def records_of(
     if splits.validation is not None:
         validation = [_probabilities(n, splits.validation) for n in networks]
     selected, status = _selected(directory, run.average)
+    live = [k for k, health in enumerate(status) if health == "live"]
     history = results.read_history(directory.history)
     found = []
     for arm in run.arms:
-        ships = range(len(networks)) if arm.ensemble else [selected]
+        ships = live if arm.ensemble else [selected]
         shipped_test = np.mean([test[k] for k in ships], axis=0)
         totals = [
             diagnosis.diagnose(
@@ -106,7 +105,7 @@ def records_of(
                 test_accuracy=_accuracy(shipped_test, splits.test),
                 **_by_validation(arm, ships, validation, splits, history),
                 ensemble_test_accuracy=_accuracy(
-                    np.mean(test, axis=0), splits.test
+                    np.mean([test[k] for k in live], axis=0), splits.test
                 ),
                 ece=expected_calibration_error(
                     shipped_test, splits.test.labels
@@ -116,7 +115,9 @@ def records_of(
                 ),
                 total_filters=sum(t.filters for t in totals),
                 divergence=(
-                    prediction_divergence(test) if len(test) > 1 else None
+                    prediction_divergence([test[k] for k in live])
+                    if len(live) > 1
+                    else None
                 ),
                 seconds=round(seconds, 1),
                 flops_train=flops,
@@ -180,7 +181,7 @@ def _by_validation(arm, ships, validation, splits, history):
         )
     if arm.average:
         return found  # There is no average before the last epoch.
-    key = "ensemble" if len(ships) > 1 else f"network_{ships[0]}"
+    key = "ensemble" if arm.ensemble else f"network_{ships[0]}"
     by_epoch = history[f"val_{key}_accuracy"]
     found["best_epoch"] = int(np.argmax(by_epoch))
     best = "best_epoch_test" if validation is None else "best_validation"

@@ -34,12 +34,13 @@ class Record:
         best_epoch: Counted from 0, chosen on the validation split; None
             where only the last weights exist.
         best_validation_accuracy: Of that epoch.
-        ensemble_test_accuracy: Of the mean of all networks' probabilities.
+        ensemble_test_accuracy: Of the mean of the live networks'
+            probabilities.
         ece: Expected calibration error on the test split, 15 bins.
         invalid_filters: In the shipped networks.
         total_filters: Likewise.
-        divergence: Mean Kullback-Leibler divergence between the networks'
-            test predictions, nats; None for one network.
+        divergence: Mean Kullback-Leibler divergence between the live
+            networks' test predictions, nats; None for one network.
         seconds: Wall-clock time of the training, the teacher's included.
         flops_train: Operations of the training, the teacher's included.
         flops_inference: Operations for one image of what is shipped.

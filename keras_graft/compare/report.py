@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from keras_graft.compare import summary
 from keras_graft.compare.arms import RIVALS
+from keras_graft.compare.figure import LEGEND
 from keras_graft.compare.figure import accuracy_against_cost
 from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import paired_difference
@@ -23,7 +24,8 @@ table { border-collapse: collapse; font-size: .85rem; }
 td, th { padding: .25rem .6rem; text-align: right;
        border-bottom: 1px solid #ddd; }
 td:first-child, th:first-child { text-align: left; }
-td + td { white-space: nowrap; }
+td + td { white-space: nowrap; } div { overflow-x: auto; }
+th:first-child { min-width: 13rem; }
 img { max-width: 100%; }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; }
 """
@@ -43,9 +45,7 @@ def write(path: pathlib.Path, name: str, records: Sequence[Record]) -> None:
         f"<h1>{html.escape(title)}</h1>",
         f"<p>{html.escape(summary.caption(name, records))}</p>",
         _table(summary.HEAD, [summary.cells(r) for r in summary.rows(records)]),
-        "<h2>Accuracy against training cost</h2>"
-        "<p>Mean and standard deviation over seeds; a hollow marker needs "
-        "several networks at inference.</p>",
+        f"<h2>Accuracy against training cost</h2><p>{LEGEND}</p>",
         _picture(accuracy_against_cost(records, title)),
         "<h2>Each seed</h2><p>Test accuracy; a line joins the arms of a seed, "
         "which share data split, data order and initial weights.</p>",
@@ -72,7 +72,10 @@ def write(path: pathlib.Path, name: str, records: Sequence[Record]) -> None:
 
 
 def _first_of_each_arm(records):
-    return {record.arm: record for record in reversed(records)}.values()
+    first = {}
+    for record in records:
+        first.setdefault(record.arm, record)
+    return first.values()
 
 
 def _table(head, lines):
@@ -84,8 +87,8 @@ def _table(head, lines):
         return f"<tr>{inside}</tr>"
 
     return (
-        f"<table>{row('th', head)}"
-        f"{''.join(row('td', line) for line in lines)}</table>"
+        f"<div><table>{row('th', head)}"
+        f"{''.join(row('td', line) for line in lines)}</table></div>"
     )
 
 

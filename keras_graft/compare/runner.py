@@ -36,6 +36,7 @@ from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.signals import StopSignals
 
@@ -70,6 +71,34 @@ def start(
     """
     runs, cost, _ = _prepare(study)
     outcomes.refuse_another_study(study)
+    with DirectoryLock(study.folder):
+        code = _do_all(study, runs, cost, records_file, signals)
+    if code == DONE:
+        found = _all_records(study)
+        page = study.folder / "report.html"
+        report.write(page, study.folder.name, found)
+        print(summary.markdown(found))
+        print(f"\nrecords  {records_file}\nreport   {page}")
+    return code
+
+
+def _prepare(study):
+    runs = [*tuning_runs(study), *arm_runs(study)]
+    splits = _load(settings_of(study, runs[0], study.grid[0]))
+    return runs, plan.costs(study, runs, splits), splits
+
+
+def _load(settings):
+    try:
+        return recipe.load_splits(settings)
+    except data.DataUnavailableError as error:
+        raise RunError(str(error), DATA_UNAVAILABLE) from error
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def _do_all(study, runs, cost, records_file, signals):
+    """Does every run that is not done; returns an exit code."""
     done = [run for run in runs if outcomes.read(run.folder) is not None]
     print(f"{len(runs)} runs, {len(done)} of them done: {study.folder}")
     with tqdm.tqdm(
@@ -92,26 +121,7 @@ def start(
             if code != DONE:
                 return code
             records.write(records_file, _all_records(study))
-    found = _all_records(study)
-    report.write(study.folder / "report.html", study.folder.name, found)
-    print(summary.markdown(found))
-    print(f"\nrecords  {records_file}\nreport   {study.folder / 'report.html'}")
     return DONE
-
-
-def _prepare(study):
-    runs = [*tuning_runs(study), *arm_runs(study)]
-    splits = _load(settings_of(study, runs[0], study.grid[0]))
-    return runs, plan.costs(study, runs, splits), splits
-
-
-def _load(settings):
-    try:
-        return recipe.load_splits(settings)
-    except data.DataUnavailableError as error:
-        raise RunError(str(error), DATA_UNAVAILABLE) from error
-    except ValueError as error:
-        raise RunError(str(error)) from error
 
 
 def _do(study, run, chosen, cost, bar, signals):
@@ -136,12 +146,10 @@ def _do(study, run, chosen, cost, bar, signals):
             code = DONE  # A pair that nobody will choose.
     if code != DONE:
         return code
-    found = measure.records_of(
-        run,
-        settings,
-        _load(settings),
-        *_with_teacher(run, seconds, cost[run]),
-    )
+    found = []
+    if run.arms:
+        total = _with_teacher(run, seconds, cost[run])
+        found = measure.records_of(run, settings, _load(settings), *total)
     outcomes.write(
         run.folder,
         Outcome(

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 
 from keras_graft import flags
+from keras_graft.compare.arms import ARMS
 from keras_graft.compare.arms import Arm
 
 # Seeds of the tuning, far from those of the study.
@@ -136,7 +137,9 @@ def arm_runs(study: Study) -> list[Run]:
         if any(arm.teacher for arm in study.arms):
             runs.append(_teacher_run(study, seed, teacher))
         for name in dict.fromkeys(arm.run for arm in study.arms):
-            arms = tuple(arm for arm in study.arms if arm.run == name)
+            # All that the run tells, asked for or not: it is done only once.
+            known = dict.fromkeys((*ARMS.values(), *study.arms))
+            arms = tuple(arm for arm in known if arm.run == name)
             long = study.base.epochs * study.base.num_networks
             runs.append(
                 Run(

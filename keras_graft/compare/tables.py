@@ -12,6 +12,8 @@ import sys
 
 from keras_graft.compare import records
 from keras_graft.compare import summary
+from keras_graft.compare.figure import LEGEND
+from keras_graft.compare.figure import accuracy_against_cost
 
 BEGIN = "<!-- results:begin -->"
 END = "<!-- results:end -->"
@@ -35,6 +37,7 @@ def block(results: pathlib.Path, readme: pathlib.Path) -> str:
                 summary.caption(path.stem, found),
                 summary.markdown(found),
                 f"![Accuracy against training cost]({picture})",
+                LEGEND,
             ]
     return "\n\n".join(parts or [_NOTHING])
 
@@ -67,8 +70,6 @@ def fingerprint(path: pathlib.Path) -> str:
 
 def write(readme: pathlib.Path, results: pathlib.Path) -> None:
     """Writes README's block and the figures."""
-    from keras_graft.compare.figure import accuracy_against_cost
-
     before, _, after = between_markers(readme.read_text(encoding="utf-8"))
     for path in sorted(results.glob("*.json")):
         found = records.read(path)

@@ -13,6 +13,7 @@ from keras_graft.compare import study as studies
 from keras_graft.compare.outcomes import Outcome
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
 
@@ -49,12 +50,13 @@ def test_killed_study_goes_on_where_it_was(finished):
     study, launched, before, after = finished
     names = [path.split("/")[-2] for path in launched]
     assert names == ["single", "independent", "independent"]
-    assert [record.arm for record in after] == ["single", "swa", "ensemble"]
-    assert before == [r for r in after if r.arm != "ensemble"]
+    arms = ["single", "swa", "best_of_n", "ensemble"]
+    assert [record.arm for record in after] == arms
+    assert before == after[:2]
 
 
 def test_record_says_what_launch_says(finished):
-    study, _, _, (single, _, ensemble) = finished
+    study, _, _, (single, _, best, ensemble) = finished
     run = study.folder / "runs" / "single" / "seed0"
     results = json.loads((run / "results.json").read_text())
     assert single.test_accuracy == pytest.approx(results["test_accuracy"])
@@ -67,11 +69,13 @@ def test_record_says_what_launch_says(finished):
         results["ensemble_test_accuracy"]
     )
     assert ensemble.shipped == "ensemble"
+    assert best.shipped == results["selected"]
+    assert best.test_accuracy == pytest.approx(results["test_accuracy"])
     assert ensemble.divergence > 0
 
 
 def test_costs_count_networks_and_epochs(finished):
-    _, _, _, (single, swa, ensemble) = finished
+    _, _, _, (single, swa, _, ensemble) = finished
     images = 3 * 32  # whole batches of 108 images
     assert single.flops_train == 3 * images * single.flops_inference
     assert swa.flops_train == single.flops_train
@@ -161,3 +165,10 @@ def test_run_that_ends_early_ends_the_study_with_its_exit_code(
     assert start(study) == 143
     (run,) = studies.arm_runs(study)
     assert outcomes.read(run.folder) is None
+
+
+def test_second_job_in_the_same_folder_is_refused(tmp_path):
+    study = make_study(tmp_path)
+    with DirectoryLock(tmp_path):
+        with pytest.raises(RunError, match="Another job"):
+            start(study)
