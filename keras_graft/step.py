@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.distillation import SoftTargetDistillation
+from keras_graft.distillation import DistillationTerm
+from keras_graft.distillation import FeatureTaps
 from keras_graft.guard import all_finite
 from keras_graft.predictions import as_logits
 from keras_graft.predictions import as_probabilities
@@ -81,6 +82,50 @@ def forward(network: keras.layers.Layer, x: Any, training: bool) -> tf.Tensor:
     return network(x)
 
 
+def feature_taps(
+    networks: Sequence[keras.Model], terms: Sequence[DistillationTerm]
+) -> FeatureTaps | None:
+    """The taps that the terms need, or None if they look at no inner layer.
+
+    Args:
+        networks: N built models.
+        terms: The distillation terms that are in the graph.
+
+    Raises:
+        ValueError: If a network lacks a layer that a term looks at.
+    """
+    names = [name for term in terms for name in term.feature_layers]
+    return FeatureTaps(networks, names) if names else None
+
+
+def forward_all(
+    networks: Sequence[keras.Model],
+    views: Sequence[Any],
+    training: bool,
+    taps: FeatureTaps | None = None,
+) -> tuple[list[tf.Tensor], list[dict[str, tf.Tensor]] | None]:
+    """Calls each network once, on its view.
+
+    Args:
+        networks: N models.
+        views: N inputs.
+        training: Whether the networks train.
+        taps: What `feature_taps` returned.
+
+    Returns:
+        `(outputs, features)`: N predictions, and for each network the outputs
+        of the tapped layers by name, or None without taps.
+    """
+    if taps is None:
+        outputs = [
+            forward(network, views[k], training)
+            for k, network in enumerate(networks)
+        ]
+        return outputs, None
+    found = [taps(k, views[k], training) for k in range(len(networks))]
+    return [outputs for outputs, _ in found], [named for _, named in found]
+
+
 def supervised_losses(
     networks: Sequence[keras.Model],
     scoring: Any,
@@ -137,11 +182,12 @@ def step_losses(
     batch: Batch,
     outputs: Sequence[tf.Tensor],
     supervised: Sequence[tf.Tensor],
-    terms: Sequence[SoftTargetDistillation],
+    terms: Sequence[DistillationTerm],
     live: tf.Tensor,
     from_logits: bool,
     num_replicas: int,
     iterations: Sequence[Any] | None = None,
+    features: Sequence[dict[str, tf.Tensor]] | None = None,
 ) -> Losses:
     """Computes the distillation terms and takes out what is not live.
 
@@ -155,6 +201,7 @@ def step_losses(
         num_replicas: Number of replicas in sync.
         iterations: The steps that each network's optimizer has taken; terms
             whose weight is a schedule need them.
+        features: The outputs of the tapped layers, from `forward_all`.
 
     Returns:
         The `Losses` of the step.
@@ -172,7 +219,9 @@ def step_losses(
             for output in finite_outputs(outputs, live)
         ]
         parts = [
-            term.losses(batch.inputs, logits, live, batch.weights, iterations)
+            term.losses(
+                batch.inputs, logits, live, batch.weights, iterations, features
+            )
             for term in terms
         ]
         distillation = where_live(

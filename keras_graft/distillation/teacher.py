@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_graft.distillation.soft_targets import SoftTargetDistillation
-from keras_graft.distillation.soft_targets import weight_from_config
+from keras_graft.distillation.term import weight_from_config
 from keras_graft.predictions import as_logits
 from keras_graft.predictions import final_activation
 

@@ -1,0 +1,112 @@
+"""What every distillation term has: a weight, constant or with a course."""
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class DistillationTerm:
+    """Base of what networks learn beside the labels.
+
+    Args:
+        weight: Factor of the term in the loss: a float, at least 0, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the steps
+            that a network's optimizer has taken. A term of weight 0.0 is
+            left out of the graph. Defaults to 1.0.
+
+    Attributes:
+        needs_peers: Whether it means nothing for a single network.
+        ready: Whether it has all that it needs to train.
+        feature_layers: Names of layers whose outputs `losses` is given.
+    """
+
+    needs_peers = False
+    ready = True
+    feature_layers: tuple[str, ...] = ()
+
+    def __init__(self, weight=1.0):
+        self.weight = _checked_weight(weight)
+
+    def losses(
+        self,
+        inputs: Sequence,
+        logits: Sequence[tf.Tensor],
+        live: tf.Tensor,
+        sample_weights: Sequence[tf.Tensor | None],
+        iterations: Sequence[tf.Tensor] | None = None,
+        features: Sequence[dict[str, tf.Tensor]] | None = None,
+    ) -> list[tf.Tensor]:
+        """The weighted term of each network.
+
+        Args:
+            inputs: The batch as each of the N networks sees it.
+            logits: N finite tensors of shape (batch, classes), float32.
+            live: Shape (N,), float32: 1 for a network that may teach.
+            sample_weights: N tensors of shape (batch,) or None.
+            iterations: N integer scalars: the steps that each network's
+                optimizer has taken, for a weight that is a schedule. A step
+                that a network skips does not count.
+            features: For each network the outputs of `feature_layers`, by
+                name, not necessarily finite.
+
+        Returns:
+            N scalar tensors, float32.
+        """
+        raise NotImplementedError
+
+    def weights(
+        self, iterations: Sequence[tf.Tensor] | None, num_networks: int
+    ) -> list:
+        """The weight for each network in this step.
+
+        Args:
+            iterations: As for `losses`.
+            num_networks: N.
+
+        Raises:
+            ValueError: If the weight is a schedule and there are no
+                `iterations`.
+        """
+        if isinstance(self.weight, float):
+            return [self.weight] * num_networks
+        if iterations is None:
+            raise ValueError(
+                "A `weight` that is a schedule needs `iterations`, the steps "
+                "that each network's optimizer has taken."
+            )
+        return [tf.cast(self.weight(step), "float32") for step in iterations]
+
+    def get_config(self):
+        weight = self.weight
+        if not isinstance(weight, float):
+            weight = keras.saving.serialize_keras_object(weight)
+        return {"weight": weight}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "weight": weight_from_config(config)})
+
+
+def weight_from_config(config: dict) -> Any:
+    """The weight that `get_config` wrote: a float or a schedule."""
+    weight = config["weight"]
+    if isinstance(weight, dict):
+        return keras.saving.deserialize_keras_object(weight)
+    return weight
+
+
+def _checked_weight(weight):
+    if isinstance(weight, keras.optimizers.schedules.LearningRateSchedule):
+        return weight
+    is_number = isinstance(weight, numbers.Real)
+    if not (is_number and math.isfinite(weight) and weight >= 0):
+        raise ValueError(
+            "`weight` must be a finite number, at least 0, or a "
+            "keras.optimizers.schedules.LearningRateSchedule. Received: "
+            f"{weight}"
+        )
+    return float(weight)
