@@ -109,16 +109,18 @@ def in_order(callbacks: Any) -> Any:
     Raises:
         ValueError: If a callback cannot work with several networks.
     """
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        _refuse(callbacks.callbacks)
-        callbacks.callbacks.sort(key=stage_of)
-        return callbacks
-    found = [] if callbacks is None else keras.tree.flatten(callbacks)
+    ready = isinstance(callbacks, keras.callbacks.CallbackList)
+    given = callbacks.callbacks if ready else callbacks
+    found = [] if given is None else keras.tree.flatten(given)
     _refuse(found)
     # Keras would append its own after the checkpoint, which stores it.
     if not any(isinstance(c, keras.callbacks.History) for c in found):
         found.append(keras.callbacks.History())
-    return sorted(found, key=stage_of)
+    found.sort(key=stage_of)
+    if not ready:
+        return found
+    callbacks.callbacks[:] = found
+    return callbacks
 
 
 def grafts_of(

@@ -157,8 +157,11 @@ class Health:
         """
         recorder = _Recorder(self._trainer, grafts)
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            recorder.set_model(self._trainer)
             callbacks.callbacks.insert(0, recorder)
+            for callback in callbacks.callbacks:
+                # A history may be as new as the recorder.
+                if isinstance(callback, keras.callbacks.History | _Recorder):
+                    callback.set_model(self._trainer)
         else:
             callbacks.insert(0, recorder)
 

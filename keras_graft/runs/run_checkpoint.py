@@ -65,6 +65,7 @@ class RunCheckpoint(CheckpointCallback):
         self._found = None
         self._assigned = False
         self._others = []
+        self._history = None
         self._epoch = None
         self._started = None
 
@@ -127,6 +128,9 @@ class RunCheckpoint(CheckpointCallback):
 
     def before_training(self, trainer, callbacks):
         self._others = [c for c in callbacks if c is not self]
+        self._history = next(
+            c for c in callbacks if isinstance(c, keras.callbacks.History)
+        )
         if self._epoch is None and files.checkpoint_paths(self.directory):
             raise ValueError(
                 f"{self.directory} holds the checkpoints of a run. Go on with "
@@ -160,7 +164,7 @@ class RunCheckpoint(CheckpointCallback):
             return
         # The last one to be called: what others reset has been reset.
         found, self._found = self._found, None
-        history = self.model.history
+        history = self._history
         history.epoch = list(found.state["epochs"])
         history.history = {
             name: list(values)
@@ -186,7 +190,7 @@ class RunCheckpoint(CheckpointCallback):
         states, arrays = read_states(self._others)
         arrays.update(read_arrays(self.model))
         self.seconds = time.monotonic() - self._started
-        history = self.model.history
+        history = self._history
         files.write_checkpoint(
             self.directory,
             self._epoch,

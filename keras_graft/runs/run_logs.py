@@ -56,9 +56,12 @@ class CoefficientLogger(StagedCallback):
     def on_epoch_begin(self, epoch, logs=None):
         if not self._graft.coefficients:
             return
+        live = [status == "live" for status in self.model.status]
         for kernel, row in self._graft.coefficients.items():
-            values = [f"{value:.6f}" for value in row]
-            self._rows.append([epoch, kernel, *values])
+            values = iter(row)
+            # A network that was passed over has none.
+            cells = [f"{next(values):.6f}" if k else "nan" for k in live]
+            self._rows.append([epoch, kernel, *cells])
         _write(self._path, self._rows)
 
     def get_state(self):
