@@ -80,10 +80,10 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
     graft = recipe.make_graft_callback(settings)
     if graft is None:
         raise SystemExit("The flags say --nograft: there is nothing to see.")
-    data = recipe.training_data(settings, splits)
+    data = recipe.TrainingData(settings, splits)
     callbacks = [graft]
     if kind == "reestimate":
-        images = training_images(data, arguments.images)
+        images = training_images(data.from_epoch(0), arguments.images)
         size = settings.batch_size
         callbacks.append(ReestimateBatchNorm(graft, images, size))
 
@@ -95,7 +95,7 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
             self.before, self.after = [], []
 
         def on_epoch_begin(self, epoch, logs=None):
-            if graft.is_due(epoch):
+            if epoch and graft.is_due(epoch):
                 self.after.append(self.now())
 
         def on_epoch_end(self, epoch, logs=None):
@@ -108,11 +108,11 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
     trainer.fit(
         data,
         epochs=settings.epochs,
-        steps_per_epoch=recipe.steps_per_epoch(settings, splits),
         callbacks=[*callbacks, accuracies],
         verbose=0,
     )
-    due = [epoch for epoch in range(settings.epochs) if graft.is_due(epoch)]
+    # Nothing comes before a graft at epoch 0.
+    due = [epoch for epoch in range(1, settings.epochs) if graft.is_due(epoch)]
     return {
         "kind": kind,
         "seed": seed,
@@ -139,10 +139,10 @@ def settings_of(arguments: argparse.Namespace, seed: int) -> flags.Settings:
     )
 
 
-def training_images(data, count: int) -> np.ndarray:
+def training_images(batches, count: int) -> np.ndarray:
     """Augmented training images, as network_0 sees them."""
     found, number = [], 0
-    for x, *_ in data:
+    for x, *_ in batches:
         images = x["network_0"] if isinstance(x, dict) else x
         found.append(np.asarray(images))
         number += len(images)

@@ -168,8 +168,10 @@ def draw(records: list[dict], path: pathlib.Path) -> None:
         axis.plot(epochs, curve, c=colours[kind], label=KINDS[kind][0])
     for n, axis in zip(numbers, axes[0], strict=True):
         axis.set(title=f"{n} networks", xlabel="epoch", yscale="log")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0][0].set_ylabel("divergence before the graft (nats)")
-    axes[0][0].legend()
+    lines, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center")
     figure.savefig(path, dpi=150)
 
 
