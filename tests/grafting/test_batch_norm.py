@@ -107,3 +107,23 @@ def test_the_callback_acts_after_a_graft_on_live_networks_only():
     np.testing.assert_array_equal(
         networks[1].get_layer("bn").moving_mean, [0.0] * 3
     )
+
+
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_every_replica_holds_the_new_statistics(two_replicas, synchronized):
+    with two_replicas.scope():
+        inputs = keras.Input((5, 5, 2))
+        x = layers.Conv2D(3, 3, name="conv")(inputs)
+        x = layers.BatchNormalization(synchronized=synchronized, name="bn")(x)
+        model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+        images = some_images(8)
+        reestimate_batch_norm(model, images, batch_size=4)
+        expected = batch_moments(model, [images[:4], images[4:]])
+    norm = model.get_layer("bn")
+    for variable, value in zip(
+        (norm.moving_mean, norm.moving_variance), expected, strict=True
+    ):
+        copies = two_replicas.experimental_local_results(variable.value)
+        assert len(copies) == 2
+        for copy in copies:
+            np.testing.assert_allclose(copy, value, rtol=1e-4)
