@@ -135,7 +135,7 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
         )
         for k in range(settings.num_networks)
     ]
-    trainer = GraftTrainer(networks, distillation=_terms(settings))
+    trainer = GraftTrainer(networks, distillation=_terms(settings, splits))
     steps = steps_per_epoch(settings, splits)
     trainer.compile(
         optimizer=[
@@ -171,7 +171,7 @@ def loss(one_hot: bool = False) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _terms(settings):
+def _terms(settings, splits):
     terms = []
     if settings.mutual_weight and settings.num_networks > 1:
         terms.append(
@@ -183,7 +183,7 @@ def _terms(settings):
     if settings.teachers and settings.teacher_weight:
         terms.append(
             TeacherDistillation(
-                [_teacher(path) for path in settings.teachers],
+                [_teacher(path, splits) for path in settings.teachers],
                 temperature=settings.teacher_temperature,
                 weight=settings.teacher_weight,
             )
@@ -191,13 +191,33 @@ def _terms(settings):
     return terms
 
 
-def _teacher(path):
+def _teacher(path, splits):
     try:
-        return keras.models.load_model(path, compile=False)
+        teacher = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError) as error:
         raise RunError(
             f"--teachers={path} cannot be loaded as a Keras model: {error}"
         ) from error
+    # A subclassed teacher shows its shapes in the first step only.
+    for what, shape, expected in (
+        ("inputs", "input_shape", splits.train.images.shape[1:]),
+        ("outputs", "output_shape", (splits.num_classes,)),
+    ):
+        found = getattr(teacher, shape, None)
+        if found is not None and not _fits(found[1:], expected):
+            raise RunError(
+                f"--teachers={path} has {what} of shape {tuple(found[1:])}, "
+                f"and the networks have {tuple(expected)}. Give a teacher "
+                "that was trained on images and classes like these."
+            )
+    return teacher
+
+
+def _fits(found, expected):
+    return len(found) == len(expected) and all(
+        size in (None, wanted)
+        for size, wanted in zip(found, expected, strict=True)
+    )
 
 
 def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
