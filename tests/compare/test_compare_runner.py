@@ -172,3 +172,15 @@ def test_second_job_in_the_same_folder_is_refused(tmp_path):
     with DirectoryLock(tmp_path):
         with pytest.raises(RunError, match="Another job"):
             start(study)
+
+
+def test_student_pays_for_its_teacher(tmp_path):
+    study = make_study(tmp_path, names=("distillation",))
+    assert start(study) == 0
+    (record,) = records.read(tmp_path / "records.json")
+    # The teacher is trained like the student, and sees each of its images.
+    passes = 3 + 3 + 1
+    assert record.flops_train == passes * 3 * 32 * record.flops_inference
+    runs = [outcomes.read(run.folder) for run in studies.arm_runs(study)]
+    assert record.seconds == pytest.approx(sum(r.seconds for r in runs))
+    assert record.flags[-1] == "--teachers=teacher/seed0/shipped.keras"

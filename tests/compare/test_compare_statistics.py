@@ -84,3 +84,10 @@ def test_sure_and_right_is_calibrated_sure_and_wrong_is_not():
     probabilities = np.eye(3)
     assert expected_calibration_error(probabilities, np.arange(3)) == 0
     assert expected_calibration_error(probabilities, np.array([1, 2, 0])) == 1
+
+
+def test_confidence_on_an_edge_belongs_to_the_lower_bin():
+    probabilities = np.array([[0.5, 0.5], [0.8, 0.2]])
+    # Right at 0.5, wrong at 0.8: one bin for both would hide half of it.
+    found = expected_calibration_error(probabilities, np.array([0, 1]), bins=2)
+    assert found == pytest.approx((0.5 + 0.8) / 2)
