@@ -91,6 +91,14 @@ def run(settings, signals):
     except ValueError as error:
         raise RunError(str(error)) from error
     _print_start(settings, splits, devices.describe_devices(strategy), steps)
+    if settings.plan:
+        from keras_graft.runs.plan import plan
+
+        evaluated = len(recipe.monitored_split(splits))
+        with devices.scope_of(strategy):
+            trainer.optimizer.build_for(trainer.networks)
+        print(plan(settings, trainer, steps, evaluated))
+        return DONE
 
     with _disk_errors_named(directory):
         directory.create()

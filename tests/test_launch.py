@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -188,6 +189,23 @@ def test_cifar100_recipe_end_to_end(tmp_path):
     assert results["selected_by"] == "test_accuracy"
     assert "chosen on the test set" in results["protocol"]
     assert results["best_epoch_test_accuracy"] >= results["test_accuracy"]
+
+
+def test_plan_tells_the_cost_and_makes_nothing(tmp_path):
+    done = launch("--plan", "--epochs=3", "--workdir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = dict(
+        re.split(r"\s{2,}", line.strip(), maxsplit=1)
+        for line in done.stdout.splitlines()
+        if re.match(r"  \S.*\s{2,}\S", line)
+    )
+    # 3 epochs of 20 batches of 64 images, 3 networks, 3 passes each.
+    forward = float(rows["inference, one image"].split()[0])
+    training = float(rows["training"].split()[0])
+    expected = forward * 1e6 * 3 * 20 * 64 * 3 * 3 / 1e12
+    np.testing.assert_allclose(training, expected, atol=0.006)
+    assert rows["filters of a network"] == "240"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_absent_data_ends_at_once_with_the_remedies(tmp_path):

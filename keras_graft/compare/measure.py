@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras_graft import diagnosis
 from keras_graft import models
 from keras_graft.compare.arms import Arm
-from keras_graft.compare.flops import inference_flops
-from keras_graft.compare.flops import training_flops
+from keras_graft.flops import inference_flops
+from keras_graft.flops import training_flops
 from keras_graft.compare.outcomes import portable_flags
 from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import expected_calibration_error
