@@ -56,6 +56,27 @@ def check_not_empty(x: Any) -> None:
             raise ValueError(empty)
 
 
+def check_epoch_ends(x: Any, steps_per_epoch: int | None) -> None:
+    """Refuses data without end where nothing says how long an epoch is.
+
+    Args:
+        x: As for `keras.Model.fit`.
+        steps_per_epoch: Likewise.
+
+    Raises:
+        ValueError: If the first epoch would never end.
+    """
+    if isinstance(x, tf.data.Dataset):
+        endless = int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
+    else:
+        endless = isinstance(x, keras.utils.PyDataset) and not x.num_batches
+    if endless and steps_per_epoch is None:
+        raise ValueError(
+            "The training data has no end. Say how many batches make an "
+            "epoch: fit(..., steps_per_epoch=...)."
+        )
+
+
 def first_example(x: Any, y: Any, sample_weight: Any) -> tuple:
     """A batch of one with the structure and types of the data.
 

@@ -63,8 +63,9 @@ class GraftCallback(keras.callbacks.Callback):
     Works with any model that has a list `networks` of one architecture, such
     as `keras_graft.GraftTrainer`. A graft opens its epoch, so that the
     weights that are validated and saved at the end of an epoch are the same
-    ones. Optimizer slots are left alone. Networks that are not live are
-    passed over.
+    ones. Optimizer slots are left alone. A masked network is healed first,
+    with the weights of the nearest live network upstream; one that is still
+    not live is passed over.
 
     Logs `graft_coefficient` (mean over kernels and networks),
     `graft_coefficient_min` and `graft_coefficient_max`: 1.0, all weights

@@ -9,6 +9,7 @@ import pytest
 
 import keras_graft
 from keras_graft.runs import checkpoint as files
+from keras_graft.runs import run_checkpoint
 from keras_graft.runs.training_state import assign_arrays
 from keras_graft.runs.training_state import read_arrays
 
@@ -226,6 +227,17 @@ def test_every_difference_to_another_trainer_is_listed(images, make, tmp_path):
     # Nothing was assigned.
     for old, variable in zip(before, adam.networks[0].weights, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
+
+
+def test_other_versions_are_named(images, make, tmp_path, caplog, monkeypatch):
+    train(make(), images, tmp_path, epochs=1)
+    made_by = run_checkpoint._made_by
+    monkeypatch.setattr(
+        run_checkpoint, "_made_by", lambda t: made_by(t) | {"numpy": "9.9"}
+    )
+    with caplog.at_level(logging.WARNING):
+        keras_graft.RunCheckpoint(tmp_path).restore(make())
+    assert f"numpy {np.__version__} -> 9.9" in caplog.text
 
 
 def test_restore_needs_a_compiled_trainer(small_network, tmp_path):
