@@ -1,6 +1,9 @@
 """What networks predict: logits, probabilities, and labels that fit them."""
 
+import contextlib
 import functools
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -198,6 +201,29 @@ def label_range_message(units: int, low: Any, high: Any) -> str:
         f"{units} output units. Received labels from {low} to {high}. Give "
         "the networks one unit for each class."
     )
+
+
+@contextlib.contextmanager
+def label_errors_named(units: int | None) -> Iterator[None]:
+    """Turns what TensorFlow says of a label out of range into a ValueError.
+
+    Labels inside a dataset are seen in the step only. On a GPU TensorFlow
+    does not look: there the loss is not finite.
+
+    Args:
+        units: Number of output units of the networks.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"label value of (-?\d+) which is", str(error))
+        if not found:
+            raise
+        raise ValueError(
+            f"A label of the data is {found[1]}, outside of 0 to "
+            f"{units - 1}: the networks have {units} output units. Give the "
+            "networks one unit for each class."
+        ) from error
 
 
 def _snake_case(name):

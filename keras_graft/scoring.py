@@ -6,9 +6,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.predictions import label_kind
-from keras_graft.predictions import uses_logits
-
 
 class _Scorer(keras.Model):
     """Holds one compiled loss and one set of compiled metrics."""
@@ -38,15 +35,20 @@ class Scoring:
         metrics: As for `keras.Model.compile`; each network and the ensemble
             get copies.
         weighted_metrics: Likewise.
+        from_logits: Whether the networks give logits.
     """
 
     def __init__(
-        self, num_networks, loss, loss_weights, metrics, weighted_metrics
+        self,
+        num_networks,
+        loss,
+        loss_weights,
+        metrics,
+        weighted_metrics,
+        from_logits,
     ):
         arguments = (loss, loss_weights, metrics, weighted_metrics)
-        self.loss = loss
-        self.label_kind = label_kind(loss)
-        self.from_logits = uses_logits(loss)
+        self.from_logits = from_logits
         self.scorers = [_Scorer(*arguments) for _ in range(num_networks)]
         self.ensemble = _Scorer(*arguments)
         self.mean_loss = keras.metrics.Mean(name="loss")

@@ -1,5 +1,6 @@
 """N networks, N optimizers, one train step."""
 
+import copy
 import logging
 import types
 
@@ -10,8 +11,8 @@ from keras_graft.callback_order import CheckpointCallback
 from keras_graft.callback_order import grafts_of
 from keras_graft.callback_order import in_order
 from keras_graft.conv_layers import leaf_layers
+from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import MutualDistillation
-from keras_graft.distillation import SoftTargetDistillation
 from keras_graft.guard import all_finite
 from keras_graft.guard import keep_where
 from keras_graft.guard import snapshot
@@ -22,16 +23,22 @@ from keras_graft.network_optimizers import state_variables
 from keras_graft.predictions import check_from_logits
 from keras_graft.predictions import check_labels
 from keras_graft.predictions import final_activation
+from keras_graft.predictions import label_errors_named
+from keras_graft.predictions import label_kind
+from keras_graft.predictions import uses_logits
 from keras_graft.scoring import Scoring
 from keras_graft.step import Batch
+from keras_graft.step import feature_taps
 from keras_graft.step import finite_networks
 from keras_graft.step import finite_outputs
 from keras_graft.step import forward
+from keras_graft.step import forward_all
 from keras_graft.step import mean_probabilities
 from keras_graft.step import step_losses
 from keras_graft.step import supervised_losses
 from keras_graft.training_input import EpochDataset
 from keras_graft.training_input import all_labels
+from keras_graft.training_input import check_epoch_ends
 from keras_graft.training_input import check_not_empty
 from keras_graft.training_input import first_example
 from keras_graft.training_input import peek
@@ -56,7 +63,11 @@ class GraftTrainer(keras.Model):
     A network whose logits or loss are not finite skips that step and teaches
     nobody in it; one whose gradient is not finite skips its own update.
     A skipped step leaves its weights, BatchNormalization statistics, optimizer
-    slots and counters as they were. `trainer.status[k]` tells.
+    slots and counters as they were. `trainer.status[k]` tells: `"live"`, or
+    `"masked"` if its last step was such a one. The next graft heals a masked
+    network: it takes the weights of the nearest live network upstream in the
+    ring. After three healings, or where no graft follows or no network is
+    live, it is `"retired"`: it takes part no more. When all are, `fit` ends.
 
     Logs, plain and with `val_`: `loss` (mean over live networks of what is
     minimised; in validation without distillation), `distillation_loss`,
@@ -106,6 +117,8 @@ class GraftTrainer(keras.Model):
         self.health = Health(self)
         self.data_follows_epochs = False
         self._scoring = None
+        self._taps = None
+        self._num_units = None
         self._prepared = False
 
     @property
@@ -175,8 +188,9 @@ class GraftTrainer(keras.Model):
 
         Raises:
             ValueError: If the list of optimizers has another length or holds
-                one object twice, or `loss` and the networks' last activation
-                contradict each other.
+                one object twice, `loss` and the networks' last activation
+                contradict each other, or several replicas are to be compiled
+                with XLA.
         """
         if loss is None:
             raise ValueError(
@@ -185,6 +199,13 @@ class GraftTrainer(keras.Model):
             )
         for k, network in enumerate(self._networks):
             check_from_logits(network, loss, f"network_{k}")
+        if jit_compile is True and self._num_replicas > 1:
+            raise ValueError(
+                "jit_compile=True works on one replica only: XLA cannot reach "
+                "a variable on another device. This trainer was made under a "
+                f"strategy with {self._num_replicas} replicas. Leave "
+                "jit_compile out."
+            )
         optimizers = one_optimizer_per_network(optimizer, self.num_networks)
         super().compile(
             optimizer=None,
@@ -194,7 +215,12 @@ class GraftTrainer(keras.Model):
         )
         with self.distribute_strategy.scope():
             self._scoring = Scoring(
-                self.num_networks, loss, loss_weights, metrics, weighted_metrics
+                self.num_networks,
+                loss,
+                loss_weights,
+                metrics,
+                weighted_metrics,
+                from_logits=self._takes_logits(loss),
             )
             # A list of its own: this is what Keras' saving walks.
             self._optimizers = [
@@ -204,18 +230,18 @@ class GraftTrainer(keras.Model):
         self._prepared = False
         self.loss = loss
         self.optimizer = NetworkOptimizers(self._optimizers)
-        self._compile_config = keras.saving.serialize_keras_object(
-            {
-                "optimizer": optimizers,
-                "loss": loss,
-                "loss_weights": loss_weights,
-                "metrics": metrics,
-                "weighted_metrics": weighted_metrics,
-                "run_eagerly": run_eagerly,
-                "steps_per_execution": steps_per_execution,
-                "jit_compile": self.jit_compile,
-                "auto_scale_loss": auto_scale_loss,
-            }
+        # No dict: Keras would track, and save, what it holds. Serialised when
+        # it is asked for, since a loss need not be serialisable to train.
+        self._compile_arguments = types.SimpleNamespace(
+            optimizer=optimizers,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=self.jit_compile,
+            auto_scale_loss=auto_scale_loss,
         )
 
     def _with_loss_scale(self, k, optimizer, auto_scale_loss):
@@ -226,7 +252,11 @@ class GraftTrainer(keras.Model):
         return optimizer
 
     def get_compile_config(self):
-        return self._compile_config if self.compiled else {}
+        if not self.compiled:
+            return {}
+        return keras.saving.serialize_keras_object(
+            vars(self._compile_arguments)
+        )
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -250,7 +280,8 @@ class GraftTrainer(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
+        # Keras takes a functional model's config apart while it reads it.
+        config = copy.deepcopy(config)
         for key in ("networks", "distillation"):
             config[key] = [
                 keras.saving.deserialize_keras_object(
@@ -319,6 +350,7 @@ class GraftTrainer(keras.Model):
             steps_per_epoch = steps_per_epoch or x.steps_per_epoch
             x = x.from_epoch(initial_epoch)
         check_not_empty(x)
+        check_epoch_ends(x, steps_per_epoch)
         if isinstance(x, types.GeneratorType):
             example, x = peek(x)
         else:
@@ -335,28 +367,30 @@ class GraftTrainer(keras.Model):
                 if callback.before_training(self, list(listed)):
                     initial_epoch = max(initial_epoch, epochs)
         self.health.watch(callbacks, grafts_of(listed))
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            # Keras warns where it is asked to shuffle what it cannot.
-            shuffle=shuffle and not _comes_in_order(x),
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            **kwargs,
-        )
+        with label_errors_named(self._num_units):
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                # Keras warns where it is asked to shuffle what it cannot.
+                shuffle=shuffle and not _comes_in_order(x),
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                **kwargs,
+            )
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         self._assert_ready("evaluate")
         self._prepare(*first_example(x, y, kwargs.get("sample_weight")))
-        return super().evaluate(x, y, *args, **kwargs)
+        with label_errors_named(self._num_units):
+            return super().evaluate(x, y, *args, **kwargs)
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._assert_ready("train_on_batch")
@@ -395,6 +429,7 @@ class GraftTrainer(keras.Model):
             ]
             self.built = True
             self._check_outputs(outputs)
+            self._taps = feature_taps(self._networks, self._active_terms)
             self.optimizer.build_for(self._networks)
             if y is not None:
                 self._scoring.build(
@@ -445,9 +480,18 @@ class GraftTrainer(keras.Model):
             return self._scoring.from_logits
         return final_activation(self._networks[0]) == "linear"
 
+    def _takes_logits(self, loss):
+        """Whether the networks give logits, by the loss where it tells."""
+        if uses_logits(loss) or label_kind(loss) is not None:
+            return uses_logits(loss)
+        # Distillation is for classes only, so that linear means logits; else
+        # the networks may predict anything.
+        linear = final_activation(self._networks[0]) == "linear"
+        return bool(self.distillation) and linear
+
     def call(self, inputs, training=False):
-        outputs = self._outputs(
-            views_of(inputs, self.num_networks), training=training
+        outputs, _ = forward_all(
+            self._networks, views_of(inputs, self.num_networks), training
         )
         return mean_probabilities(
             outputs, self.health.live(), self._from_logits
@@ -492,14 +536,10 @@ class GraftTrainer(keras.Model):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(x, training=False)
 
-    def _outputs(self, views, training):
-        return [
-            forward(network, views[k], training)
-            for k, network in enumerate(self._networks)
-        ]
-
     def _forward(self, batch, training):
-        outputs = self._outputs(batch.inputs, training)
+        outputs, features = forward_all(
+            self._networks, batch.inputs, training, self._taps
+        )
         supervised = supervised_losses(
             self._networks, self._scoring, batch, outputs, self._num_replicas
         )
@@ -512,6 +552,8 @@ class GraftTrainer(keras.Model):
             finite * self.health.not_retired(),
             self._from_logits,
             self._num_replicas,
+            [optimizer.iterations for optimizer in self._optimizers],
+            features,
         )
         return outputs, losses, finite
 
@@ -579,10 +621,10 @@ def _distillation_terms(distillation, num_networks):
         return []
     if distillation == "mutual":
         distillation = [MutualDistillation()]
-    if isinstance(distillation, SoftTargetDistillation):
+    if isinstance(distillation, DistillationTerm):
         distillation = [distillation]
     if not isinstance(distillation, list | tuple) or not all(
-        isinstance(term, SoftTargetDistillation) for term in distillation
+        isinstance(term, DistillationTerm) for term in distillation
     ):
         raise ValueError(
             '`distillation` must be None, "mutual", a distillation term or '

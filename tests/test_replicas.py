@@ -109,3 +109,10 @@ def test_uneven_first_batch_does_not_stop_evaluation(
     np.testing.assert_allclose(
         [logs["network_0_accuracy"], logs["network_1_accuracy"]], expected
     )
+
+
+def test_xla_on_several_replicas_is_refused(small_network, two_replicas):
+    with two_replicas.scope():
+        trainer = keras_graft.GraftTrainer([small_network(0)])
+        with pytest.raises(ValueError, match="one replica only"):
+            trainer.compile("sgd", "mse", jit_compile=True)

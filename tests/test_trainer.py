@@ -559,6 +559,40 @@ def test_labels_beyond_the_output_units_are_refused(
     assert_same(before, weights_of(trainer.networks[0]))
 
 
+def test_label_out_of_range_in_a_dataset_is_named(images, small_network):
+    x, y = images
+    network = small_network()
+    before = [v.numpy() for v in network.trainable_variables]
+    with pytest.raises(ValueError, match="label of the data is 7.*0 to 3"):
+        make_trainer([network]).fit(batches((x, y + 4 * (y == 3))), verbose=0)
+    assert_same(before, [v.numpy() for v in network.trainable_variables])
+
+
+def test_loss_that_does_not_tell_trains_like_one_that_does(
+    images, small_network
+):
+    ends = []
+    for loss in (
+        crossentropy(),
+        lambda y, z: keras.losses.sparse_categorical_crossentropy(
+            y, z, from_logits=True
+        ),
+    ):
+        trainer = make_trainer([small_network(k) for k in range(2)], loss=loss)
+        trainer.fit(batches(images), verbose=0)
+        ends.append(weights_of(trainer.networks[0]))
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_config_survives_being_read_twice(small_network):
+    trainer = keras_graft.GraftTrainer([small_network(k) for k in range(2)])
+    config = trainer.get_config()
+    for _ in range(2):
+        copy = keras_graft.GraftTrainer.from_config(config)
+        assert [n.name for n in copy.networks] == ["net0", "net1"]
+
+
 def test_labels_of_the_wrong_shape_are_refused(images, small_network):
     x, y = images
     trainer = make_trainer([small_network()])

@@ -12,14 +12,14 @@ import tensorflow as tf
 from keras_graft import diagnosis
 from keras_graft import models
 from keras_graft.compare.arms import Arm
-from keras_graft.flops import inference_flops
-from keras_graft.flops import training_flops
 from keras_graft.compare.outcomes import portable_flags
 from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import expected_calibration_error
 from keras_graft.compare.study import Run
 from keras_graft.compare.study import Study
 from keras_graft.diagnosis.divergence import prediction_divergence
+from keras_graft.flops import inference_flops
+from keras_graft.flops import training_flops
 from keras_graft.runs import recipe
 from keras_graft.runs import results
 from keras_graft.runs.run_directory import RunDirectory

@@ -3,7 +3,7 @@
 | module | what it holds |
 | --- | --- |
 | `names` | the names of datasets, augmentations and kinds of batches |
-| `digits`, `cifar10`, `cifar10_16`, `cifar100` | one dataset each: `read(data_dir)` |
+| `digits`, `cifar10`, `cifar10_16`, `cifar100` | `read(data_dir)` each |
 | `tfds_source` | how a TFDS dataset is found, prepared and read |
 | `splits` | `load`: the training, validation and test images of a run |
 | `order` | the order of an epoch, a function of seed and epoch |
