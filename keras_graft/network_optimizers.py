@@ -76,6 +76,30 @@ def one_optimizer_per_network(
     return optimizers
 
 
+def with_loss_scales(
+    optimizers: Sequence[keras.optimizers.Optimizer],
+    networks: Sequence[keras.Model],
+) -> list[keras.optimizers.Optimizer]:
+    """Gives the networks that compute in float16 a loss scale of their own.
+
+    Args:
+        optimizers: N optimizers.
+        networks: N networks.
+
+    Returns:
+        N optimizers; a `LossScaleOptimizer` around that of each network of
+        dtype policy `"mixed_float16"` that has none yet.
+    """
+    scaled = keras.optimizers.LossScaleOptimizer
+    return [
+        scaled(optimizer)
+        if network.dtype_policy.name == "mixed_float16"
+        and not isinstance(optimizer, scaled)
+        else optimizer
+        for optimizer, network in zip(optimizers, networks, strict=True)
+    ]
+
+
 def state_variables(
     optimizer: keras.optimizers.Optimizer,
 ) -> list[keras.Variable]:

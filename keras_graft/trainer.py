@@ -1,7 +1,6 @@
 """N networks, N optimizers, one train step."""
 
 import copy
-import logging
 import types
 
 import keras
@@ -10,9 +9,6 @@ import tensorflow as tf
 from keras_graft.callback_order import CheckpointCallback
 from keras_graft.callback_order import grafts_of
 from keras_graft.callback_order import in_order
-from keras_graft.conv_layers import leaf_layers
-from keras_graft.distillation import DistillationTerm
-from keras_graft.distillation import MutualDistillation
 from keras_graft.guard import all_finite
 from keras_graft.guard import keep_where
 from keras_graft.guard import snapshot
@@ -20,12 +16,11 @@ from keras_graft.health import Health
 from keras_graft.network_optimizers import NetworkOptimizers
 from keras_graft.network_optimizers import one_optimizer_per_network
 from keras_graft.network_optimizers import state_variables
+from keras_graft.network_optimizers import with_loss_scales
 from keras_graft.predictions import check_from_logits
 from keras_graft.predictions import check_labels
 from keras_graft.predictions import final_activation
 from keras_graft.predictions import label_errors_named
-from keras_graft.predictions import label_kind
-from keras_graft.predictions import uses_logits
 from keras_graft.scoring import Scoring
 from keras_graft.step import Batch
 from keras_graft.step import feature_taps
@@ -36,6 +31,11 @@ from keras_graft.step import forward_all
 from keras_graft.step import mean_probabilities
 from keras_graft.step import step_losses
 from keras_graft.step import supervised_losses
+from keras_graft.trainer_arguments import check_networks
+from keras_graft.trainer_arguments import check_outputs
+from keras_graft.trainer_arguments import check_terms_ready
+from keras_graft.trainer_arguments import distillation_terms
+from keras_graft.trainer_arguments import takes_logits
 from keras_graft.training_input import EpochDataset
 from keras_graft.training_input import all_labels
 from keras_graft.training_input import check_epoch_ends
@@ -43,8 +43,6 @@ from keras_graft.training_input import check_not_empty
 from keras_graft.training_input import first_example
 from keras_graft.training_input import peek
 from keras_graft.views import views_of
-
-_LOG = logging.getLogger(__name__)
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -108,11 +106,11 @@ class GraftTrainer(keras.Model):
     ):
         super().__init__(**kwargs)
         networks = list(networks)
-        _check_networks(networks)
+        check_networks(networks)
         # Named so that it is the first attribute that Keras' saving walks:
         # the networks are then stored once, under their position.
         self._networks = networks
-        self.distillation = _distillation_terms(distillation, len(networks))
+        self.distillation = distillation_terms(distillation, len(networks))
         self.monitor = monitor
         self.health = Health(self)
         self.data_follows_epochs = False
@@ -220,13 +218,14 @@ class GraftTrainer(keras.Model):
                 loss_weights,
                 metrics,
                 weighted_metrics,
-                from_logits=self._takes_logits(loss),
+                from_logits=takes_logits(
+                    loss, self._networks[0], bool(self.distillation)
+                ),
             )
             # A list of its own: this is what Keras' saving walks.
-            self._optimizers = [
-                self._with_loss_scale(k, optimizer, auto_scale_loss)
-                for k, optimizer in enumerate(optimizers)
-            ]
+            self._optimizers = optimizers
+            if auto_scale_loss:
+                self._optimizers = with_loss_scales(optimizers, self._networks)
         self._prepared = False
         self.loss = loss
         self.optimizer = NetworkOptimizers(self._optimizers)
@@ -243,13 +242,6 @@ class GraftTrainer(keras.Model):
             jit_compile=self.jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
-
-    def _with_loss_scale(self, k, optimizer, auto_scale_loss):
-        wrapped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        policy = self._networks[k].dtype_policy.name
-        if auto_scale_loss and policy == "mixed_float16" and not wrapped:
-            return keras.optimizers.LossScaleOptimizer(optimizer)
-        return optimizer
 
     def get_compile_config(self):
         if not self.compiled:
@@ -408,14 +400,8 @@ class GraftTrainer(keras.Model):
                 f"Call `compile()` before `{method}()`: the trainer needs a "
                 "loss and an optimizer."
             )
-        for i, term in enumerate(self.distillation):
-            if method in ("fit", "train_on_batch") and not term.ready:
-                raise ValueError(
-                    "Teachers are not saved with a trainer, so this one has "
-                    f"to be given them back before `{method}`: set "
-                    f"`trainer.distillation[{i}].teachers` to the models "
-                    f"{term.missing_teachers}."
-                )
+        if method in ("fit", "train_on_batch"):
+            check_terms_ready(self.distillation, method)
 
     def _prepare(self, x, y, sample_weight):
         """Builds networks, metrics and slots from an example batch of one."""
@@ -428,7 +414,7 @@ class GraftTrainer(keras.Model):
                 for k, network in enumerate(self._networks)
             ]
             self.built = True
-            self._check_outputs(outputs)
+            check_outputs(outputs, self.distillation)
             self._taps = feature_taps(self._networks, self._active_terms)
             self.optimizer.build_for(self._networks)
             if y is not None:
@@ -439,21 +425,6 @@ class GraftTrainer(keras.Model):
                 )
                 self._num_units = outputs[0].shape[-1]
                 self._prepared = True
-
-    def _check_outputs(self, outputs):
-        shapes = [tuple(output.shape[1:]) for output in outputs]
-        for k, shape in enumerate(shapes):
-            if shape != shapes[0]:
-                raise ValueError(
-                    "All networks must have the same outputs. network_0 has "
-                    f"outputs of shape {shapes[0]}, network_{k} of {shape}."
-                )
-        if self.distillation and (len(shapes[0]) != 1 or shapes[0][0] < 2):
-            raise ValueError(
-                "Distillation needs one output for each of two or more "
-                f"classes. The networks have outputs of shape {shapes[0]}; "
-                "use distillation=None."
-            )
 
     def _check_labels(self, x, y):
         labels = all_labels(x, y)
@@ -479,15 +450,6 @@ class GraftTrainer(keras.Model):
         if self._scoring is not None:
             return self._scoring.from_logits
         return final_activation(self._networks[0]) == "linear"
-
-    def _takes_logits(self, loss):
-        """Whether the networks give logits, by the loss where it tells."""
-        if uses_logits(loss) or label_kind(loss) is not None:
-            return uses_logits(loss)
-        # Distillation is for classes only, so that linear means logits; else
-        # the networks may predict anything.
-        linear = final_activation(self._networks[0]) == "linear"
-        return bool(self.distillation) and linear
 
     def call(self, inputs, training=False):
         outputs, _ = forward_all(
@@ -594,47 +556,6 @@ class GraftTrainer(keras.Model):
         # Keras' saving walks these names, and would store the best network's
         # weights under a name that a fresh trainer has not got.
         return [name for name in super().__dir__() if name != "best_network"]
-
-
-def _check_networks(networks):
-    if not networks:
-        raise ValueError("`networks` is empty: give at least one Keras model.")
-    owner = {}
-    for k, network in enumerate(networks):
-        if not isinstance(network, keras.Model):
-            raise ValueError(
-                "`networks` must be Keras models. Received at position "
-                f"{k}: {network!r}"
-            )
-        for path, layer in leaf_layers(network):
-            first = owner.setdefault(id(layer), k)
-            if first != k:
-                raise ValueError(
-                    f"network_{first} and network_{k} share the layer "
-                    f"'{path}'. Networks must share nothing: build each one "
-                    "anew, or copy one with keras.models.clone_model."
-                )
-
-
-def _distillation_terms(distillation, num_networks):
-    if distillation is None:
-        return []
-    if distillation == "mutual":
-        distillation = [MutualDistillation()]
-    if isinstance(distillation, DistillationTerm):
-        distillation = [distillation]
-    if not isinstance(distillation, list | tuple) or not all(
-        isinstance(term, DistillationTerm) for term in distillation
-    ):
-        raise ValueError(
-            '`distillation` must be None, "mutual", a distillation term or '
-            f"a list of terms. Received: {distillation!r}"
-        )
-    if num_networks == 1 and any(term.needs_peers for term in distillation):
-        _LOG.warning(
-            "One network has no peers: mutual distillation does nothing."
-        )
-    return list(distillation)
 
 
 def _symbolic(x):

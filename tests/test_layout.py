@@ -22,6 +22,7 @@ ORDER = (
         "step",
         "scoring",
         "training_input",
+        "trainer_arguments",
         "health",
         "callback_order",
         "network_optimizers",
