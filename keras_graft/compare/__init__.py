@@ -10,7 +10,6 @@
 | `weight_averaging` | the arms that ship an average of one network's weights |
 | `measure` | a finished run's networks -> what its records say |
 | `records` | one arm, one seed: the record, and its file |
-| `flops` | what training and inference cost |
 | `statistics` | means, paired differences, calibration |
 | `summary`, `figure`, `report` | table, picture, `report.html` |
 | `tables` | README's tables and figures from `results/*.json` |
