@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_graft.guard import all_finite
 from keras_graft.healing import first_non_finite
 from keras_graft.healing import heal
 from keras_graft.weight_averages import inner_optimizer
@@ -74,6 +75,7 @@ class Health:
         healed often enough is retired instead; one without a live peer stays
         as it is.
         """
+        self._mask_non_finite()
         before = list(self.status)
         for k, status in enumerate(before):
             if status != MASKED:
@@ -86,6 +88,27 @@ class Health:
             live = [j for j in upstream if before[j] == LIVE]
             if live:
                 self._heal(k, live[0])
+
+    def _mask_non_finite(self):
+        """Masks live networks that hold a weight which is not finite.
+
+        A step does not see all of them: statistics of BatchNormalization that
+        are NaN leave the predictions in training finite. Nothing that such a
+        network learns is kept, and a graft would hand them on.
+        """
+        masked = keras.ops.convert_to_numpy(self.masked).copy()
+        for k, network in enumerate(self._trainer.networks):
+            if self.status[k] == LIVE and not float(
+                all_finite(network.weights)
+            ):
+                # As good as two bad steps: no batch can be at fault.
+                masked[k] = 2.0
+                _LOG.warning(
+                    "network_%d is masked: its weight %s is not finite.",
+                    k,
+                    first_non_finite(network),
+                )
+        self.masked.assign(masked)
 
     def _heal(self, k, peer):
         trainer = self._trainer
@@ -122,6 +145,7 @@ class Health:
             epoch: Counted from 0.
             graft_follows: Whether a later epoch may begin with a graft.
         """
+        self._mask_non_finite()
         status = list(self.status)
         steps = keras.ops.convert_to_numpy(self.masked)
         for k in range(len(status)):

@@ -226,7 +226,8 @@ def step_losses(
         ]
         distillation = where_live(
             [
-                tf.add_n(of_one) / num_replicas
+                # A replica without an example has no mean: 0 / 0.
+                tf.where(batch.size > 0, tf.add_n(of_one) / num_replicas, 0.0)
                 for of_one in zip(*parts, strict=True)
             ]
         )

@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def check_networks(networks: Sequence[keras.Model]) -> None:
-    """Refuses networks that are no Keras models or share a layer.
+    """Refuses networks that are no Keras models or share a layer or weight.
 
     Args:
         networks: What `GraftTrainer` was given, as a list.
@@ -42,6 +42,15 @@ def check_networks(networks: Sequence[keras.Model]) -> None:
                     f"network_{first} and network_{k} share the layer "
                     f"'{path}'. Networks must share nothing: build each one "
                     "anew, or copy one with keras.models.clone_model."
+                )
+        for variable in network.variables:
+            first = owner.setdefault(id(variable), k)
+            if first != k:
+                raise ValueError(
+                    f"network_{first} and network_{k} share the variable "
+                    f"'{variable.path}'. Networks must share nothing: build "
+                    "each one anew, or copy one with "
+                    "keras.models.clone_model."
                 )
 
 
