@@ -110,8 +110,8 @@ def test_nesterov_momentum_is_refused():
         CoupledSGD(nesterov=True)
 
 
-def test_two_replicas_step_like_one_device():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_two_replicas_step_like_one_device(two_replicas):
+    strategy = two_replicas
     with strategy.scope():
         layer = keras.layers.Dense(2, use_bias=False)
         layer.build((None, 1))

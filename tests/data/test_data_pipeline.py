@@ -234,8 +234,8 @@ def test_evaluation_shows_all_images_in_order():
         )
 
 
-def test_two_replicas_share_the_batches_of_one():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_two_replicas_share_the_batches_of_one(two_replicas):
+    strategy = two_replicas
     dataset = batches_of("standard")
     distributed = iter(strategy.experimental_distribute_dataset(dataset))
     for x, y in take(dataset, STEPS + 1):

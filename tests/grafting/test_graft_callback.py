@@ -283,8 +283,8 @@ def test_fit_grafts_before_the_epoch_without_retracing():
     assert found[:2] == [1.0, 1.0] and 0.5 < found[2] < 1
 
 
-def test_every_replica_holds_the_grafted_weights():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_every_replica_holds_the_grafted_weights(two_replicas):
+    strategy = two_replicas
     with strategy.scope():
         networks = [network() for _ in range(3)]
     governors = dict.fromkeys(reference.values(networks[0]), "conv/kernel")

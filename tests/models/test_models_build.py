@@ -223,8 +223,8 @@ def test_batch_norm_moves_a_tenth_of_the_way_to_the_batch():
     )
 
 
-def test_replicas_share_their_batch_statistics():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_replicas_share_their_batch_statistics(two_replicas):
+    strategy = two_replicas
     with strategy.scope():
         network = models.build("resnet8", 10, (8, 8, 3), width=0.25)
         network.compile(
