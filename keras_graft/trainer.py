@@ -36,12 +36,13 @@ from keras_graft.trainer_arguments import check_outputs
 from keras_graft.trainer_arguments import check_terms_ready
 from keras_graft.trainer_arguments import distillation_terms
 from keras_graft.trainer_arguments import takes_logits
+from keras_graft.training_input import CountedGenerator
 from keras_graft.training_input import EpochDataset
+from keras_graft.training_input import StopAtDataEnd
 from keras_graft.training_input import all_labels
 from keras_graft.training_input import check_epoch_ends
 from keras_graft.training_input import check_not_empty
 from keras_graft.training_input import first_example
-from keras_graft.training_input import peek
 from keras_graft.views import views_of
 
 
@@ -344,7 +345,12 @@ class GraftTrainer(keras.Model):
         check_not_empty(x)
         check_epoch_ends(x, steps_per_epoch)
         if isinstance(x, types.GeneratorType):
-            example, x = peek(x)
+            counted = CountedGenerator(x)
+            example, x = counted.example, counted.batches()
+            end = StopAtDataEnd(counted)
+            end.set_model(self)
+            end.set_params({"epochs": epochs})
+            getattr(callbacks, "callbacks", callbacks).insert(0, end)
         else:
             example = first_example(x, y, sample_weight)
         self._prepare(*example)

@@ -2,12 +2,15 @@
 
 import abc
 import itertools
+import logging
 import types
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+_LOG = logging.getLogger(__name__)
 
 
 class EpochDataset(abc.ABC):
@@ -105,25 +108,73 @@ def first_example(x: Any, y: Any, sample_weight: Any) -> tuple:
     )
 
 
-def peek(x: Any) -> tuple[tuple, Any]:
-    """The first batch of a generator, and a generator that repeats it.
+class CountedGenerator:
+    """A generator's batches, counted; the first is looked at beforehand.
 
     Args:
-        x: A generator of batches.
-
-    Returns:
-        `(example, generator)`.
+        generator: A generator of batches.
 
     Raises:
-        ValueError: If the generator is exhausted.
+        ValueError: If it is exhausted.
     """
-    try:
-        batch = next(x)
-    except StopIteration:
-        raise ValueError("The generator yields no batch.") from None
-    example = keras.tree.map_structure(_first, batch)
-    chained = (item for item in itertools.chain([batch], x))
-    return keras.utils.unpack_x_y_sample_weight(example), chained
+
+    def __init__(self, generator: types.GeneratorType):
+        try:
+            self._first = next(generator)
+        except StopIteration:
+            raise ValueError("The generator yields no batch.") from None
+        self._rest = generator
+        self.count = 0
+        self.ended = False
+
+    @property
+    def example(self) -> tuple:
+        """A batch of one: `(x, y, sample_weight)`."""
+        example = keras.tree.map_structure(_first, self._first)
+        return keras.utils.unpack_x_y_sample_weight(example)
+
+    def batches(self) -> types.GeneratorType:
+        """The same batches, as a generator."""
+        for batch in itertools.chain([self._first], self._rest):
+            self.count += 1
+            yield batch
+        self.ended = True
+
+
+class StopAtDataEnd(keras.callbacks.Callback):
+    """Stops when the last batch of a generator has been trained on.
+
+    Keras keeps the batches that it drew ahead, and would train on those
+    again in every further epoch.
+
+    Args:
+        generator: What is trained on.
+    """
+
+    def __init__(self, generator: CountedGenerator):
+        super().__init__()
+        self._generator = generator
+        self._trained = 0
+        self._in_epoch = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._in_epoch = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._trained += self._in_epoch
+        self._in_epoch = 0
+        generator = self._generator
+        if not generator.ended or self._trained < generator.count:
+            return
+        self.model.stop_training = True
+        if epoch + 1 < (self.params or {}).get("epochs", 0):
+            _LOG.warning(
+                "The generator has ended after %d batches: training stops "
+                "with epoch %d. Give a dataset, or a generator without end "
+                "and steps_per_epoch.",
+                generator.count,
+                epoch,
+            )
 
 
 def all_labels(x: Any, y: Any) -> Any:

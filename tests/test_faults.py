@@ -3,6 +3,7 @@
 import os
 import signal
 import traceback
+import warnings
 
 import keras
 import numpy as np
@@ -316,6 +317,32 @@ def test_generator_that_ends_early_is_named_and_repeats_no_batch(
             np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
     assert np.isfinite(history["loss"]).all()
     assert len(history["loss"]) == 2
+
+
+@pytest.mark.parametrize("steps_per_epoch", [4, 3, None])
+def test_generator_that_has_ended_ends_training(
+    images, small_network, caplog, steps_per_epoch
+):
+    x, y = images
+    starts = (0, 16, 32, 48, 0, 16)
+    pairs = [(x[i : i + 16], y[i : i + 16]) for i in starts]
+    trainer = make_trainer([small_network(k) for k in range(2)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras: "ran out of data".
+        history = trainer.fit(
+            (pair for pair in pairs),
+            steps_per_epoch=steps_per_epoch,
+            epochs=5,
+            verbose=0,
+        ).history
+    assert len(history["loss"]) == (1 if steps_per_epoch is None else 2)
+    assert "ended after 6 batches" in caplog.text
+    expected = make_trainer([small_network(k) for k in range(2)])
+    for pair in pairs:
+        expected.train_on_batch(*pair)
+    for mine, theirs in zip(trainer.networks, expected.networks, strict=True):
+        for a, b in zip(mine.weights, theirs.weights, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 5])
