@@ -42,6 +42,7 @@ from keras_graft.training_input import StopAtDataEnd
 from keras_graft.training_input import all_labels
 from keras_graft.training_input import check_epoch_ends
 from keras_graft.training_input import check_not_empty
+from keras_graft.training_input import check_replicas_filled
 from keras_graft.training_input import first_example
 from keras_graft.views import views_of
 
@@ -344,6 +345,9 @@ class GraftTrainer(keras.Model):
             x = x.from_epoch(initial_epoch)
         check_not_empty(x)
         check_epoch_ends(x, steps_per_epoch)
+        check_replicas_filled(
+            x, batch_size, validation_split, self._num_replicas
+        )
         if isinstance(x, types.GeneratorType):
             counted = CountedGenerator(x)
             example, x = counted.example, counted.batches()

@@ -3,6 +3,7 @@
 import abc
 import itertools
 import logging
+import math
 import types
 from typing import Any
 
@@ -11,6 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 _LOG = logging.getLogger(__name__)
+
+# What `fit` takes for arrays when it is not told.
+_KERAS_BATCH_SIZE = 32
 
 
 class EpochDataset(abc.ABC):
@@ -77,6 +81,37 @@ def check_epoch_ends(x: Any, steps_per_epoch: int | None) -> None:
         raise ValueError(
             "The training data has no end. Say how many batches make an "
             "epoch: fit(..., steps_per_epoch=...)."
+        )
+
+
+def check_replicas_filled(
+    x: Any, batch_size: int | None, validation_split: float, replicas: int
+) -> None:
+    """Refuses arrays whose last batch leaves a replica without an example.
+
+    TensorFlow cannot go on from that: its statistics are 0 / 0. Of a dataset
+    nobody knows beforehand; let it drop its incomplete batches.
+
+    Args:
+        x: As for `keras.Model.fit`.
+        batch_size: Likewise.
+        validation_split: Likewise.
+        replicas: Number of replicas in sync.
+
+    Raises:
+        ValueError: If the last batch is smaller than the replicas are many.
+    """
+    sizes = [len(a) for a in keras.tree.flatten(x) if isinstance(a, np.ndarray)]
+    if replicas == 1 or not sizes:
+        return
+    examples = math.floor(sizes[0] * (1.0 - validation_split))
+    size = batch_size or _KERAS_BATCH_SIZE
+    last = examples % size or size
+    if last < replicas:
+        raise ValueError(
+            f"The last batch of an epoch would have {last} of the {examples} "
+            f"training examples, too few for {replicas} replicas. Leave "
+            f"{last} out, or choose another batch size than {size}."
         )
 
 

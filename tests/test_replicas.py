@@ -116,3 +116,24 @@ def test_xla_on_several_replicas_is_refused(small_network, two_replicas):
         trainer = keras_graft.GraftTrainer([small_network(0)])
         with pytest.raises(ValueError, match="one replica only"):
             trainer.compile("sgd", "mse", jit_compile=True)
+
+
+@pytest.mark.parametrize("fit", [{}, {"validation_split": 0.234}])
+def test_batch_that_leaves_a_replica_empty_is_refused(
+    images, small_network, two_replicas, fit
+):
+    x, y = images
+    # 49 = floor(64 * (1 - 0.234))
+    given = 64 if fit else 49
+    trainer = make_trainer(two_replicas, small_network)
+    before = weights_of(trainer)
+    with pytest.raises(ValueError, match="would have 1 of the 49.*2 replicas"):
+        trainer.fit(
+            x[:given],
+            y[:given],
+            batch_size=16,
+            verbose=0,
+            **fit,
+        )
+    for now, then in zip(weights_of(trainer), before, strict=True):
+        np.testing.assert_array_equal(now, then)
