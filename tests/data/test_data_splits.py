@@ -105,7 +105,7 @@ def test_shares_follow_unequal_classes():
     "arguments, message",
     [
         ({"name": "cifar"}, "Unknown dataset 'cifar'. Did you mean 'cifar10'?"),
-        ({"name": "mnist"}, "Known: digits, cifar10, cifar100"),
+        ({"name": "mnist"}, "Known: digits, cifar10, cifar10_16, cifar100"),
         ({"validation_fraction": 1.0}, r"\[0, 1\).*=1.0"),
         ({"validation_fraction": -0.1}, r"\[0, 1\).*=-0.1"),
         ({"validation_fraction": float("nan")}, r"\[0, 1\).*=nan"),
