@@ -33,6 +33,7 @@ ORDER = (
         "kernel_measures",
         "layer_graph",
         "guard",
+        "fused_batch_norm",
         "views",
         "flops",
     ),

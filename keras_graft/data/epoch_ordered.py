@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.data.autotuning import without_autotuning
 from keras_graft.data.order import permutation
 from keras_graft.data.order import steps_per_epoch
 from keras_graft.training_input import EpochDataset
@@ -61,9 +62,9 @@ class EpochOrdered(EpochDataset):
                 lambda array: tf.gather(array, rows), self._arrays
             )
 
-        return (
+        return without_autotuning(
             tf.data.Dataset.counter(epoch)
             .flat_map(steps_of)
             .map(batch_of, tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
+            .prefetch(2)
         )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_graft.data import augment as augmentation
 from keras_graft.data import order
+from keras_graft.data.autotuning import without_autotuning
 from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BATCHES
 from keras_graft.data.randaugment import randaugment
@@ -110,11 +111,11 @@ def training_batches(
         ]
         return _element(views, augment, batches)
 
-    return (
+    return without_autotuning(
         tf.data.Dataset.counter(initial_epoch)
         .flat_map(steps_of)
         .map(batch_of, tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
     )
 
 
@@ -129,10 +130,10 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         Dataset of (images, labels): uint8 of shape [batch, height, width,
         channels] and int32 of shape [batch].
     """
-    return (
+    return without_autotuning(
         tf.data.Dataset.from_tensor_slices(_in_memory(split))
         .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
     )
 
 
