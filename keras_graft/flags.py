@@ -271,8 +271,9 @@ _GROUPS: dict[str, tuple[_Spec, ...]] = {
             "strategy",
             "auto",
             Choice(("auto", "none", "mirrored", "multiworker")),
-            "How devices share a step. auto: multiworker where TF_CONFIG is "
-            "set, mirrored on several GPUs or with --replicas, else none.",
+            "How devices share a step. auto: multiworker where TF_CONFIG "
+            "names a cluster, mirrored on several GPUs or with --replicas, "
+            "else none.",
         ),
         _Spec(
             "replicas",

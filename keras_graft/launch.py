@@ -9,6 +9,7 @@ package. `--help` lists the flags.
 import contextlib
 import errno
 import logging
+import os
 import sys
 
 from absl import app
@@ -16,6 +17,7 @@ from absl import logging as absl_logging
 
 from keras_graft import flags
 from keras_graft.runs.checkpoint import CheckpointWriteError
+from keras_graft.runs.cluster import cluster_of
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
@@ -41,22 +43,49 @@ def main(argv):
     absl_logging.get_absl_handler().setFormatter(plain)
     settings = flags.settings()
     try:
-        with StopSignals() as signals:
-            return run(settings, signals)
+        cluster = cluster_of(settings.strategy, os.environ)
     except RunError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
+    if cluster is None:
+        return _run_and_tell(settings, None, "")
+    with contextlib.ExitStack() as quiet:
+        if not cluster.is_chief:
+            # The chief says everything once.
+            logging.getLogger("keras_graft").setLevel(logging.ERROR)
+            nowhere = quiet.enter_context(open(os.devnull, "w"))
+            quiet.enter_context(contextlib.redirect_stdout(nowhere))
+        code = _run_and_tell(settings, cluster, f"Worker {cluster.index}: ")
+    if code != DONE:
+        # The threads of TensorFlow that wait for the others would hold up
+        # the end of the interpreter, and it the others.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run_and_tell(settings, cluster, who):
+    try:
+        with StopSignals() as signals:
+            return run(settings, signals, cluster)
+    except RunError as error:
+        print(f"{who}Error: {error}", file=sys.stderr)
+        return error.exit_code
     except Interrupted as signal:
-        print(where_it_stopped(settings, signal), file=sys.stderr)
+        text = where_it_stopped(settings, f"Stopped by {signal.name}")
+        print(who + text, file=sys.stderr)
         return signal.exit_code
 
 
-def run(settings, signals):
+def run(settings, signals, cluster=None):
     """Trains, evaluates and writes the run directory.
 
     Args:
         settings: What `flags.settings` returns.
         signals: A `StopSignals` that is entered.
+        cluster: The `Cluster` to train on, or None for this process alone.
+            Its chief writes the run directory, the others write nothing.
 
     Returns:
         Exit code.
@@ -70,16 +99,52 @@ def run(settings, signals):
     if directory.is_finished(settings, flags_text):
         print(f"This run is finished: {directory.results}")
         return DONE
-    refuse_locked(directory.path)
+    # The first one locks the folder, after all have looked at it.
+    is_chief = cluster is None or cluster.is_chief
+    if is_chief:
+        refuse_locked(directory.path)
 
     from keras_graft.runs import strategy as devices
 
     devices.import_tensorflow_quietly()
-    strategy = devices.make_strategy(settings.strategy, settings.replicas)
+    strategy = None
+    if not settings.plan:
+        strategy = devices.make_strategy(
+            settings.strategy, settings.replicas, cluster
+        )
+        signals.take_back()
     devices.set_precision(settings.precision)
-    splits = _splits(settings)
 
+    from keras_graft.runs import teamwork
+
+    team = None if settings.plan else cluster
+    with teamwork.team(team, settings, signals) as watch:
+        splits = _splits(settings)
+        teamwork.refuse_other_runs(strategy, flags_text, splits)
+        trainer, graft, steps = _make(settings, splits, strategy)
+        devices_text = devices.describe_devices(strategy)
+        _print_start(settings, splits, devices_text, steps)
+        if settings.plan:
+            _print_plan(settings, splits, trainer, steps)
+            return DONE
+        parts = (settings, signals, splits, directory, trainer, graft)
+        if not is_chief:
+            _train(*parts, flags_text, False, watch)
+            return DONE
+        with _disk_errors_named(directory):
+            directory.create()
+            with DirectoryLock(directory.path):
+                # Another job may have ended meanwhile.
+                if directory.is_finished(settings, flags_text):
+                    print(f"This run is finished: {directory.results}")
+                    return DONE
+                _train(*parts, flags_text, True, watch)
+    return DONE
+
+
+def _make(settings, splits, strategy):
     from keras_graft.runs import recipe
+    from keras_graft.runs import strategy as devices
 
     try:
         steps = recipe.steps_per_epoch(settings, splits)
@@ -90,39 +155,41 @@ def run(settings, signals):
             graft.check(trainer)
     except ValueError as error:
         raise RunError(str(error)) from error
-    _print_start(settings, splits, devices.describe_devices(strategy), steps)
-    if settings.plan:
-        from keras_graft.runs.plan import plan
-
-        evaluated = len(recipe.monitored_split(splits))
-        with devices.scope_of(strategy):
-            trainer.optimizer.build_for(trainer.networks)
-        print(plan(settings, trainer, steps, evaluated))
-        return DONE
-
-    with _disk_errors_named(directory):
-        directory.create()
-        with DirectoryLock(directory.path):
-            # Another job may have ended meanwhile.
-            if directory.is_finished(settings, flags_text):
-                print(f"This run is finished: {directory.results}")
-                return DONE
-            _train(
-                settings, signals, splits, directory, trainer, graft, flags_text
-            )
-    return DONE
+    return trainer, graft, steps
 
 
-def _train(settings, signals, splits, directory, trainer, graft, flags_text):
+def _print_plan(settings, splits, trainer, steps):
     from keras_graft.runs import recipe
+    from keras_graft.runs.plan import plan
+
+    evaluated = len(recipe.monitored_split(splits))
+    trainer.optimizer.build_for(trainer.networks)
+    print(plan(settings, trainer, steps, evaluated))
+
+
+def _train(
+    settings,
+    signals,
+    splits,
+    directory,
+    trainer,
+    graft,
+    flags_text,
+    writes,
+    watch,
+):
+    from keras_graft.runs import recipe
+    from keras_graft.runs import teamwork
     from keras_graft.runs.interruption import StopAtSignal
 
-    directory.remove_stale()
+    if writes:
+        directory.remove_stale()
     checkpoint, notes = restore(settings, directory, trainer, flags_text)
-    write_atomically(directory.flags, flags_text)
+    if writes:
+        write_atomically(directory.flags, flags_text)
     data = recipe.TrainingData(settings, splits)
     callbacks, monitor = recipe.make_callbacks(
-        settings, splits, directory, graft, data.steps_per_epoch
+        settings, splits, directory, graft, data.steps_per_epoch, writes
     )
     with signals.deferred(), _out_of_memory_named(settings):
         trainer.fit(
@@ -132,7 +199,7 @@ def _train(settings, signals, splits, directory, trainer, graft, flags_text):
             validation_data=recipe.evaluation_data(
                 settings, splits, recipe.monitored_split(splits)
             ),
-            callbacks=[checkpoint, StopAtSignal(signals), *callbacks],
+            callbacks=[checkpoint, StopAtSignal(signals), *watch, *callbacks],
             verbose=0,
         )
     if "live" not in trainer.status:
@@ -143,16 +210,30 @@ def _train(settings, signals, splits, directory, trainer, graft, flags_text):
             f"{directory.checkpoints}.",
             ALL_DIVERGED,
         )
-    _finish(
-        settings,
-        splits,
-        directory,
-        trainer,
-        monitor,
-        checkpoint.seconds,
-        flags_text,
-        notes,
+    test_logs = trainer.evaluate(
+        recipe.evaluation_data(settings, splits, splits.test),
+        verbose=0,
+        return_dict=True,
     )
+    for network in trainer.networks:
+        # So that plain Keras can evaluate the file as it is loaded. On every
+        # worker, since it makes variables.
+        network.compile(
+            optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
+        )
+    if writes:
+        _finish(
+            settings,
+            splits,
+            directory,
+            trainer,
+            monitor,
+            test_logs,
+            checkpoint.seconds,
+            flags_text,
+            notes,
+        )
+    teamwork.leave_together(trainer.distribute_strategy)
 
 
 @contextlib.contextmanager
@@ -216,17 +297,19 @@ def _print_start(settings, splits, devices, steps):
 
 
 def _finish(
-    settings, splits, directory, trainer, monitor, seconds, text, notes
+    settings,
+    splits,
+    directory,
+    trainer,
+    monitor,
+    test_logs,
+    seconds,
+    text,
+    notes,
 ):
-    from keras_graft.runs import recipe
     from keras_graft.runs import report
     from keras_graft.runs import results
 
-    test_logs = trainer.evaluate(
-        recipe.evaluation_data(settings, splits, splits.test),
-        verbose=0,
-        return_dict=True,
-    )
     selected = trainer.networks.index(trainer.best_network)
     history = results.read_history(directory.history)
     found = results.run_results(
@@ -241,10 +324,6 @@ def _finish(
         notes,
     )
     for k, network in enumerate(trainer.networks):
-        # So that plain Keras can evaluate the file as it is loaded.
-        network.compile(
-            optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
-        )
         directory.save_network(network, directory.network(k))
     directory.save_network(trainer.best_network, directory.shipped)
     coefficients = report.read_coefficients(directory.coefficients)

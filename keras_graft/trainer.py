@@ -15,6 +15,8 @@ from keras_graft.guard import all_finite
 from keras_graft.guard import keep_where
 from keras_graft.guard import snapshot
 from keras_graft.health import Health
+from keras_graft.keras_gaps import Prebuilt
+from keras_graft.keras_gaps import reducible
 from keras_graft.network_optimizers import NetworkOptimizers
 from keras_graft.network_optimizers import one_optimizer_per_network
 from keras_graft.network_optimizers import state_variables
@@ -50,7 +52,7 @@ from keras_graft.views import views_of
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
-class GraftTrainer(keras.Model):
+class GraftTrainer(Prebuilt, keras.Model):
     """Trains N networks together, to ship one of them.
 
     Each network has its own optimizer and learns from the labels and, through
@@ -455,12 +457,6 @@ class GraftTrainer(keras.Model):
             for part in views_of(labels, self.num_networks):
                 check_labels(part, self._num_units, self.loss)
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras would build from the first batch here, which fails under a
-        # strategy when that batch does not split evenly, and cannot build N
-        # optimizers. `_prepare` has built everything (Keras 3.15).
-        del iterator, data_batch
-
     @property
     def metrics(self):
         return self._scoring.metrics if self._scoring else []
@@ -566,7 +562,7 @@ class GraftTrainer(keras.Model):
         self._scoring.update_metrics(
             batch.labels, outputs, batch.weights, ensemble
         )
-        return self.get_metrics_result()
+        return reducible(self.get_metrics_result(), self.distribute_strategy)
 
     @property
     def _num_replicas(self):

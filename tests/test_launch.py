@@ -226,7 +226,6 @@ def test_absent_data_ends_at_once_with_the_remedies(tmp_path):
     [
         (["--batch_size=2000"], "batch larger than the data"),
         (["--train_examples=100000"], "train_examples"),
-        (["--strategy=multiworker"], "not supported yet"),
     ],
 )
 def test_what_only_the_data_shows_is_refused_before_the_first_step(

@@ -36,9 +36,10 @@ ORDER = (
         "fused_batch_norm",
         "views",
         "flops",
+        "keras_gaps",
     ),
     ("healing",),
-    ("coupled_sgd", "weight_averages"),
+    ("coupled_sgd", "weight_averages", "workers"),
     ("conv_layers",),
     ("version",),
 )

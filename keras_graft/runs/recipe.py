@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_graft import data
 from keras_graft import grafting
@@ -62,16 +63,18 @@ class TrainingData(EpochDataset):
 
     def from_epoch(self, epoch):
         settings = self._settings
-        return data.training_batches(
-            self._splits.train,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            augment=settings.augment,
-            num_networks=settings.num_networks,
-            batches=settings.batches,
-            num_classes=self._splits.num_classes,
-            initial_epoch=epoch,
-            steps_per_epoch=settings.steps_per_epoch,
+        return _shared_out(
+            data.training_batches(
+                self._splits.train,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                augment=settings.augment,
+                num_networks=settings.num_networks,
+                batches=settings.batches,
+                num_classes=self._splits.num_classes,
+                initial_epoch=epoch,
+                steps_per_epoch=settings.steps_per_epoch,
+            )
         )
 
 
@@ -87,7 +90,17 @@ def evaluation_data(settings: Any, splits: data.Splits, split: Any) -> Any:
         batches = batches.map(
             lambda x, y: (x, keras.ops.one_hot(y, splits.num_classes))
         )
-    return batches
+    return _shared_out(batches)
+
+
+def _shared_out(batches):
+    """Lets each of several workers take its part of every batch."""
+    options = tf.data.Options()
+    # TensorFlow would look for files to share out first.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return batches.with_options(options)
 
 
 def learning_rates(settings: Any) -> list[float]:
@@ -247,14 +260,30 @@ def make_callbacks(
     directory: RunDirectory,
     graft: grafting.GraftCallback | None,
     steps: int,
+    writes: bool = True,
 ) -> tuple[list[keras.callbacks.Callback], InvalidFilterMonitor]:
-    """Everything that watches or steers a run."""
+    """Everything that watches or steers a run.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+        directory: Its folder.
+        graft: The callback that grafts, or None.
+        steps: Steps in an epoch.
+        writes: Whether this process writes into the folder, and shows how
+            far the run is.
+
+    Returns:
+        The callbacks, and the one among them that counts filters.
+    """
     monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
     callbacks: list = [] if graft is None else [graft]
     callbacks.append(monitor)
     if settings.num_networks > 1:
         images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
         callbacks.append(DivergenceMonitor(images))
+    if not writes:
+        return callbacks, monitor
     callbacks.append(HistoryLogger(directory.history))
     if graft is not None:
         callbacks.append(CoefficientLogger(graft, directory.coefficients))

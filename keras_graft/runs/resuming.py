@@ -11,7 +11,6 @@ from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import flag_values
 from keras_graft.runs.run_directory import refuse_changes
 from keras_graft.runs.run_directory import refuse_fewer_epochs
-from keras_graft.runs.signals import Interrupted
 
 
 def restore(
@@ -62,12 +61,12 @@ def restore(
     return checkpoint, notes
 
 
-def where_it_stopped(settings: Any, signal: Interrupted) -> str:
-    """What a person wants to know of an interrupted run.
+def where_it_stopped(settings: Any, cause: str) -> str:
+    """What a person wants to know of a run that ended early.
 
     Args:
         settings: The run's flags.
-        signal: What ended it.
+        cause: What ended it, as in `"Stopped by SIGTERM"`.
 
     Returns:
         A few sentences; the newest checkpoint that they name is verified.
@@ -76,18 +75,18 @@ def where_it_stopped(settings: Any, signal: Interrupted) -> str:
     try:
         found = newest_checkpoint(directory.checkpoints, print)
     except CheckpointError as error:
-        return f"Stopped by {signal.name}. {error}"
+        return f"{cause}. {error}"
     if found is None:
         return (
-            f"Stopped by {signal.name}, before the first checkpoint: the same "
-            "command starts with epoch 1."
+            f"{cause}, before the first checkpoint: the same command starts "
+            "with epoch 1."
         )
     again = "ends the run"
     if found.epoch < settings.epochs:
         again = f"repeats epoch {found.epoch + 1} of {settings.epochs}"
     return (
-        f"Stopped by {signal.name}. The newest checkpoint is verified: "
-        f"{found.path}. The same command {again}."
+        f"{cause}. The newest checkpoint is verified: {found.path}. The same "
+        f"command {again}."
     )
 
 

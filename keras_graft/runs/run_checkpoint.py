@@ -1,9 +1,11 @@
 """`RunCheckpoint`: a run that was killed goes on where it was."""
 
+import json
 import logging
 import pathlib
 import platform
 import time
+import zlib
 from typing import Any
 
 import keras
@@ -18,6 +20,9 @@ from keras_graft.runs.callback_states import restore_states
 from keras_graft.runs.training_state import assign_arrays
 from keras_graft.runs.training_state import read_arrays
 from keras_graft.version import __version__
+from keras_graft.workers import WorkersDifferError
+from keras_graft.workers import disagreements
+from keras_graft.workers import worker_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,6 +38,10 @@ class RunCheckpoint(CheckpointCallback):
     checkpoints are kept. Each is written under another name first, so that a
     run which is killed at any instant leaves a whole one behind, and a
     damaged one is noticed by its checksums.
+
+    On several workers each one restores, so that they must see one folder,
+    and the chief alone writes. Before it does, the workers compare all that
+    is to be saved, and `fit` fails where they differ.
 
     An interrupted epoch is repeated. The end of the run has the same bits as
     without the interruption if the data of an epoch depends on nothing but
@@ -83,19 +92,24 @@ class RunCheckpoint(CheckpointCallback):
 
         Raises:
             ValueError: If the trainer is not compiled.
-            CheckpointError: If there are checkpoints and none can be used.
+            CheckpointError: If there are checkpoints and none can be used,
+                or several workers see different ones.
         """
         if not trainer.compiled:
             raise ValueError(
                 "Call `trainer.compile()` before `restore(trainer)`: the "
                 "optimizers' state is restored too."
             )
-        files.remove_stale(self.directory)
+        is_chief = worker_of(trainer.distribute_strategy).is_chief
+        if is_chief:
+            files.remove_stale(self.directory)
         self._found = files.newest_checkpoint(self.directory, _LOG.warning)
+        self._refuse_another_checkpoint(trainer)
         self._assigned = False
         self._epoch = 0
         if self._found is not None:
-            files.keep_newest(self.directory, self._found.epoch)
+            if is_chief:
+                files.keep_newest(self.directory, self._found.epoch)
             self._epoch = self._found.epoch
             self.seconds = self._found.state["seconds"]
             _warn_of_changes(self._found.state["made_by"], _made_by(trainer))
@@ -112,6 +126,18 @@ class RunCheckpoint(CheckpointCallback):
     def epoch(self) -> int:
         """Number of epochs that are restored or saved."""
         return self._epoch or 0
+
+    def _refuse_another_checkpoint(self, trainer):
+        found = {"epochs": 0, "content": 0}
+        if self._found is not None:
+            found["epochs"] = self._found.epoch
+            found["content"] = _checksum(self._found.arrays)
+        if disagreements(trainer.distribute_strategy, found):
+            raise files.CheckpointError(
+                f"The workers find different checkpoints in {self.directory}: "
+                f"this one has {found['epochs']} epochs. Let the folder be "
+                "one and the same on all hosts, such as a network file system."
+            )
 
     def _assign(self, trainer):
         with trainer.distribute_strategy.scope():
@@ -158,7 +184,8 @@ class RunCheckpoint(CheckpointCallback):
         return stopped
 
     def on_train_begin(self, logs=None):
-        files.check_writable(self.directory)
+        if worker_of(self.model.distribute_strategy).is_chief:
+            files.check_writable(self.directory)
         self._started = time.monotonic() - self.seconds
         if self._found is None:
             return
@@ -187,9 +214,13 @@ class RunCheckpoint(CheckpointCallback):
         if not self.model.health.any_left():
             # The last good one is worth more.
             return
-        states, arrays = read_states(self._others)
-        arrays.update(read_arrays(self.model))
+        arrays = read_arrays(self.model)
+        self._refuse_differences(arrays)
         self.seconds = time.monotonic() - self._started
+        if not worker_of(self.model.distribute_strategy).is_chief:
+            return
+        states, more = read_states(self._others)
+        arrays.update(more)
         history = self._history
         files.write_checkpoint(
             self.directory,
@@ -210,24 +241,53 @@ class RunCheckpoint(CheckpointCallback):
             },
         )
 
+    def _refuse_differences(self, arrays):
+        """Raises a WorkersDifferError unless all workers hold the same."""
+        strategy = self.model.distribute_strategy
+        if worker_of(strategy).count == 1:
+            return
+        sums = {name: _checksum({name: arrays[name]}) for name in arrays}
+        # The names first: one that not all have would misplace the others.
+        names = zlib.crc32(json.dumps(sorted(arrays)).encode())
+        found = disagreements(strategy, {"the variables": names})
+        found = found or disagreements(strategy, sums)
+        if found:
+            raise WorkersDifferError(
+                f"The workers do not hold the same numbers after epoch "
+                f"{self._epoch}: {found[0]}, and {len(found) - 1} more. "
+                "Nothing is saved. BatchNormalization needs synchronized=True "
+                "on several workers, and their hosts must be of one kind."
+            )
+
+
+def _checksum(arrays):
+    """A number that differs when a bit does."""
+    checksum = 0
+    for array in arrays.values():
+        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return checksum
+
 
 def _made_by(trainer):
     """What the last bits of a run depend on."""
+    strategy = trainer.distribute_strategy
+    workers = worker_of(strategy).count
     return {
         "keras_graft": __version__,
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "replicas": trainer.distribute_strategy.num_replicas_in_sync,
+        "replicas": strategy.num_replicas_in_sync,
+        **({"workers": workers} if workers > 1 else {}),
     }
 
 
 def _warn_of_changes(before, now):
     changes = [
-        f"{name} {before.get(name)} -> {now[name]}"
-        for name in now
-        if before.get(name) != now[name]
+        f"{name} {before.get(name)} -> {now.get(name)}"
+        for name in before | now
+        if before.get(name) != now.get(name)
     ]
     if changes:
         _LOG.warning(

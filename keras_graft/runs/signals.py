@@ -57,6 +57,15 @@ class StopSignals:
             self._deferring = False
         self.check()
 
+    def take_back(self) -> None:
+        """Puts the handlers in place again.
+
+        TensorFlow puts one of its own in the place of SIGTERM's when it joins
+        several workers, and the signal is never heard of.
+        """
+        for number in self._before:
+            signal.signal(number, self._handle)
+
     def check(self) -> None:
         """Raises `Interrupted` if a signal has come."""
         if self._received is not None:

@@ -1,11 +1,20 @@
 """Devices, replicas and precision of a run."""
 
 import contextlib
+import faulthandler
 import os
 import tempfile
 from typing import Any
 
+from keras_graft.runs.cluster import Cluster
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.rendezvous import meet
+
+# For all workers to appear: hosts that read TensorFlow from a busy disk take
+# minutes.
+_START_SECONDS = 300.0
+# For TensorFlow to connect workers that are all there.
+_JOIN_SECONDS = 120.0
 
 
 def import_tensorflow_quietly() -> None:
@@ -32,7 +41,9 @@ def import_tensorflow_quietly() -> None:
             os.close(stderr)
 
 
-def make_strategy(name: str, replicas: int | None) -> Any:
+def make_strategy(
+    name: str, replicas: int | None, cluster: Cluster | None = None
+) -> Any:
     """Makes the strategy that `--strategy` and `--replicas` ask for.
 
     Must come before TensorFlow uses a device: logical CPU devices cannot be
@@ -41,6 +52,8 @@ def make_strategy(name: str, replicas: int | None) -> Any:
     Args:
         name: `"auto"`, `"none"`, `"mirrored"` or `"multiworker"`.
         replicas: Number of devices, or None for every GPU.
+        cluster: The workers that train together, or None for this process
+            alone. All of them must make their strategy.
 
     Returns:
         A `tf.distribute.Strategy`, or None for a single device.
@@ -51,9 +64,11 @@ def make_strategy(name: str, replicas: int | None) -> Any:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    if name == "multiworker" or (name == "auto" and "TF_CONFIG" in os.environ):
+    if cluster is not None:
+        return _join(cluster, gpus, replicas)
+    if name == "multiworker":
         raise RunError(
-            "Several hosts are not supported yet. Unset TF_CONFIG, and use "
+            "--strategy=multiworker works with keras_graft.launch only. Use "
             "--strategy=mirrored for several devices of this host."
         )
     if name == "auto":
@@ -89,11 +104,50 @@ def describe_devices(strategy: Any) -> str:
     """What a run computes on, for people."""
     import tensorflow as tf
 
+    from keras_graft.workers import worker_of
+
     gpus = len(tf.config.list_physical_devices("GPU"))
     kind = f"{gpus} GPU" if gpus else "CPU"
     if strategy is None:
         return f"{kind}, one replica"
-    return f"{kind}, {strategy.num_replicas_in_sync} replicas in sync"
+    replicas = f"{strategy.num_replicas_in_sync} replicas in sync"
+    workers = worker_of(strategy).count
+    if workers == 1:
+        return f"{kind}, {replicas}"
+    return f"{workers} workers with {kind} each, {replicas}"
+
+
+def _join(cluster, gpus, replicas):
+    """Waits for the other workers; returns the strategy they share."""
+    import tensorflow as tf
+
+    from keras_graft.keras_gaps import check_keras_version
+
+    try:
+        check_keras_version()
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    if gpus:
+        tf.config.set_visible_devices(gpus[: len(_gpus(gpus, replicas))], "GPU")
+    elif replicas not in (None, 1):
+        raise RunError(
+            f"--replicas={replicas}, but a worker without GPU is one replica: "
+            "TensorFlow gives it one CPU device. Leave --replicas out, or "
+            "name more workers in TF_CONFIG."
+        )
+    meet(cluster, _START_SECONDS)
+    # If one dies at this very moment, TensorFlow waits on, and lets nothing
+    # else in this process run; this is a thread outside of the interpreter.
+    faulthandler.dump_traceback_later(_JOIN_SECONDS, exit=True)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise RunError(
+            f"Worker {cluster.named([cluster.index])} cannot join the others: "
+            f"{error.message}"
+        ) from error
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _gpus(gpus, replicas):
