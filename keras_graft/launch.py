@@ -122,11 +122,13 @@ def run(settings, signals, cluster=None):
         splits = _splits(settings)
         teamwork.refuse_other_runs(strategy, flags_text, splits)
         trainer, graft, steps = _make(settings, splits, strategy)
-        devices_text = devices.describe_devices(strategy)
-        _print_start(settings, splits, devices_text, steps)
         if settings.plan:
-            _print_plan(settings, splits, trainer, steps)
+            hosts = 1 if cluster is None else cluster.size
+            _print_plan(settings, splits, trainer, steps, hosts)
             return DONE
+        _print_start(
+            settings, splits, steps, devices.describe_devices(strategy)
+        )
         parts = (settings, signals, splits, directory, trainer, graft)
         if not is_chief:
             _train(*parts, flags_text, False, watch)
@@ -158,13 +160,16 @@ def _make(settings, splits, strategy):
     return trainer, graft, steps
 
 
-def _print_plan(settings, splits, trainer, steps):
+def _print_plan(settings, splits, trainer, steps, hosts):
     from keras_graft.runs import recipe
+    from keras_graft.runs import strategy as devices
     from keras_graft.runs.plan import plan
 
     evaluated = len(recipe.monitored_split(splits))
+    replicas = devices.replicas_of_a_host(settings.strategy, settings.replicas)
+    _print_start(settings, splits, steps, f"{hosts} x {replicas} devices")
     trainer.optimizer.build_for(trainer.networks)
-    print(plan(settings, trainer, steps, evaluated))
+    print(plan(settings, trainer, steps, evaluated, replicas, hosts))
 
 
 def _train(
@@ -279,7 +284,7 @@ def _splits(settings):
         raise RunError(str(error)) from error
 
 
-def _print_start(settings, splits, devices, steps):
+def _print_start(settings, splits, steps, devices):
     validation = 0 if splits.validation is None else len(splits.validation)
     print(
         f"{settings.num_networks} x {settings.model} on {settings.dataset}: "

@@ -87,6 +87,20 @@ def make_strategy(
     return tf.distribute.MirroredStrategy(devices)
 
 
+def replicas_of_a_host(name: str, replicas: int | None) -> int:
+    """How many devices of a host the flags ask for, there or not.
+
+    Args:
+        name: The value of `--strategy`.
+        replicas: That of `--replicas`, or None for every GPU.
+    """
+    import tensorflow as tf
+
+    if name == "none":
+        return 1
+    return replicas or max(1, len(tf.config.list_physical_devices("GPU")))
+
+
 def scope_of(strategy: Any) -> contextlib.AbstractContextManager:
     """The strategy's scope; for None one that does nothing."""
     return contextlib.nullcontext() if strategy is None else strategy.scope()
