@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,9 +73,22 @@ def start(*arguments, cwd, **environment):
     )
 
 
+def configs():
+    """A `TF_CONFIG` for each of two workers."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    return [
+        json.dumps(
+            {
+                "cluster": {"worker": addresses},
+                "task": {"type": "worker", "index": index},
+            }
+        )
+        for index in range(2)
+    ]
+
+
 def start_pair(*arguments, cwd):
     """Two workers; the second one notes what it writes into the run."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     hook = cwd / "hook"
     hook.mkdir(exist_ok=True)
     (hook / "sitecustomize.py").write_text(WATCH_WRITES)
@@ -88,15 +102,10 @@ def start_pair(*arguments, cwd):
         start(
             *arguments,
             cwd=cwd,
-            TF_CONFIG=json.dumps(
-                {
-                    "cluster": {"worker": addresses},
-                    "task": {"type": "worker", "index": index},
-                }
-            ),
+            TF_CONFIG=config,
             **(watched if index else {}),
         )
-        for index in range(2)
+        for index, config in enumerate(configs())
     ]
 
 
@@ -206,3 +215,54 @@ def test_same_command_resumes_to_the_same_bits(story):
     assert whole.keys() == resumed.keys()
     for name, array in whole.items():
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def told(story, tmp_path_factory):
+    """What two workers of a script of its own tell of themselves."""
+    folder = tmp_path_factory.mktemp("script")
+    # A checkpoint that worker 1 does not see.
+    there = folder / "0" / "epoch-000001"
+    there.parent.mkdir()
+    whole = story[0] / "whole" / "run" / "checkpoints" / there.name
+    shutil.copytree(whole, there)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, ROOT / "tests" / "two_workers.py", str(index)],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": config},
+        )
+        for index, config in enumerate(configs())
+    ]
+    found = ends(processes)
+    for code, _, errors, _ in found:
+        assert code == 0, errors
+    return [json.loads(output) for _, output, _, _ in found]
+
+
+def test_signal_is_heard_after_tensorflow_has_taken_its_handler(told):
+    assert [each["signal"] for each in told] == [143, 143]
+
+
+def test_workers_that_differ_are_named(told):
+    for each in told:
+        assert each["differ"] == ["other: worker 1 and worker 0"]
+
+
+def test_checkpoint_that_not_all_see_is_refused(told):
+    for each in told:
+        assert "The workers find different checkpoints" in each["restore"]
+
+
+def test_weight_that_differs_in_a_bit_is_not_saved(told):
+    for each in told:
+        assert "network_1/0000/kernel: worker 1 and worker 0" in each["fit"]
+        assert each["saved"] == []
+
+
+def test_network_masked_on_one_worker_is_masked_on_all(told):
+    for each in told:
+        assert each["status"] == ["live", "masked"]
