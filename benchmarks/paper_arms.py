@@ -47,14 +47,18 @@ def main() -> int:
 
 
 def paper_arms() -> list[str]:
-    """The names of the recipes in `paper/`, without the base."""
+    """The names of the recipes in `paper/`, without the base.
+
+    Nor `reason_small`, which is no arm: `reason` with more images than digits
+    has.
+    """
     folder, ending = "paper/", ".flags"
     names = [
         recipe.removeprefix(folder).removesuffix(ending)
         for recipe in flagfiles.recipes()
         if recipe.startswith(folder)
     ]
-    return [name for name in names if name != "base"]
+    return [name for name in names if name not in ("base", "reason_small")]
 
 
 def command(arm: str, workdir: pathlib.Path) -> list[str]:

@@ -67,6 +67,14 @@ ARMS = {
         "learning_rate_spread": "ring",
     },
     "reason": {"invalid_threshold": 0.1},
+    "reason_small": {
+        "dataset": "cifar10_16",
+        "train_examples": 15000,
+        "validation_fraction": 0.1,
+        "batch_size": 32,
+        "epochs": 18,
+        "schedule": "constant",
+    },
     **{
         f"a{str(a).rstrip('0').rstrip('.').replace('.', '')}_c{c}": {
             **GRAFT,
@@ -138,7 +146,21 @@ def test_an_arm_holds_a_few_lines_on_a_common_base(name):
     lines = path.read_text(encoding="utf-8").splitlines()
     held = [line for line in lines if line and not line.startswith("#")]
     assert held[0].startswith("--flagfile=paper/")
-    assert len(held) <= 6
+    assert len(held) <= 7
+
+
+@pytest.mark.parametrize("name", ["reason", "reason_small"])
+def test_filters_without_a_gradient_become_invalid_before_the_rate_falls(name):
+    values = paper(name)
+    # Images of the training split: all of CIFAR-10, or what is asked for.
+    images = values.train_examples or 50_000
+    images -= round(images * values.validation_fraction)
+    high = 0.3 if values.schedule == "step" else 1.0
+    steps = round(high * values.epochs) * (images // values.batch_size)
+    shrinking = values.learning_rate * values.weight_decay
+    shrinking /= 1 - values.momentum
+    # The l1 norm of a new depthwise filter of 3x3 weights.
+    assert 1.5 * (1 - shrinking) ** steps < values.invalid_threshold
 
 
 def test_layer_level_arm_of_vgg_is_reached_from_the_filter_level_one():
@@ -146,7 +168,8 @@ def test_layer_level_arm_of_vgg_is_reached_from_the_filter_level_one():
     assert values == paper("slr")._replace(model="vgg16")
 
 
-def test_reason_can_be_run_with_grafting():
-    values = paper("reason", "--num_networks=2", "--graft")
+@pytest.mark.parametrize("name", ["reason", "reason_small"])
+def test_reason_can_be_run_with_grafting(name):
+    values = paper(name, "--num_networks=2", "--graft")
     assert values.graft
     assert values.num_networks == 2

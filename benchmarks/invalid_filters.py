@@ -1,0 +1,372 @@
+"""Invalid filters by epoch, without and with grafting.
+
+    python benchmarks/invalid_filters.py [--flagfile=paper/reason_small.flags] \
+        [--width=0.25] [--networks=2] [--seeds=0] \
+        [--workdir=runs/invalid_filters] [-- --data_dir=DIR]
+
+For each seed the same networks are trained twice, apart and grafted; finished
+runs are not run again. Each has a folder in the work directory: history.csv
+(network_k_invalid_filters), coefficients.csv, network_k.keras, results.json.
+From them it writes invalid_filters.json, .md and .png beside the folders.
+
+It also says how many filters are invalid at the same positions in all networks
+of a run, and what a network's test accuracy is with the kernels of its invalid
+filters set to zero.
+
+The launch command has no flag for the width of a network, so this trains by
+itself, with the settings that the flags give. What follows `--` is flags of
+the launch command.
+"""
+
+import argparse
+import gc
+import json
+import pathlib
+import sys
+import time
+
+import numpy as np
+from absl import flags as absl_flags
+
+from keras_graft import flags
+from keras_graft.diagnosis.filter_norms import is_valid
+from keras_graft.runs.results import read_history
+from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.strategy import import_tensorflow_quietly
+
+# kind: in table and picture, flag, colour
+KINDS = {
+    "apart": ("without", "--nograft", "#0072b2"),
+    "grafted": ("with", "--graft", "#d55e00"),
+}
+THRESHOLDS = (1.0, 0.1, 0.01, 0.001)
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    import_tensorflow_quietly()
+    workdir = pathlib.Path(arguments.workdir)
+    records = []
+    for seed in arguments.seeds:
+        for kind in KINDS:
+            directory = RunDirectory(workdir / f"{kind}_seed{seed}")
+            settings = settings_of(arguments, kind, seed, directory)
+            if not directory.results.exists():
+                train(settings, arguments.width, directory)
+            records.append(read(settings, kind, directory))
+    write_atomically(
+        workdir / "invalid_filters.json",
+        json.dumps({"arguments": vars(arguments), "runs": records}, indent=2)
+        + "\n",
+    )
+    table = markdown(records)
+    write_atomically(workdir / "invalid_filters.md", table)
+    draw(records, workdir / "invalid_filters.png")
+    print(table)
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        epilog="What follows -- is flags of the launch command.",
+    )
+    parser.add_argument("--flagfile", default="paper/reason_small.flags")
+    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--networks", type=int, default=2)
+    parser.add_argument(
+        "--seeds",
+        type=lambda text: [int(seed) for seed in text.split(",")],
+        default=[0],
+    )
+    parser.add_argument("--workdir", default="runs/invalid_filters")
+    parser.add_argument("flags", nargs="*")
+    return parser.parse_args()
+
+
+def settings_of(
+    arguments: argparse.Namespace, kind: str, seed: int, directory: RunDirectory
+) -> flags.Settings:
+    """The launch command's settings of a run."""
+    flag_values = absl_flags.FlagValues()
+    flags.define(flag_values)
+    return flags.parse(
+        [
+            "launch",
+            f"--flagfile={arguments.flagfile}",
+            *arguments.flags,
+            KINDS[kind][1],
+            "--mutual_weight=0",
+            f"--num_networks={arguments.networks}",
+            f"--seed={seed}",
+            f"--workdir={directory.path}",
+        ],
+        flag_values,
+    )
+
+
+def train(
+    settings: flags.Settings, width: float, directory: RunDirectory
+) -> None:
+    """Trains the networks of one run and fills its folder."""
+    import keras
+
+    from keras_graft import InvalidFilterMonitor
+    from keras_graft.runs import recipe
+    from keras_graft.runs.progress import Progress
+    from keras_graft.runs.run_logs import CoefficientLogger
+    from keras_graft.runs.run_logs import HistoryLogger
+
+    keras.utils.clear_session()
+    gc.collect()
+    print(f"{directory.path.name}:", flush=True)
+    directory.path.mkdir(parents=True, exist_ok=True)
+    splits = recipe.load_splits(settings)
+    trainer = make_trainer(settings, splits, width)
+    monitor = InvalidFilterMonitor(settings.invalid_threshold)
+    data = recipe.TrainingData(settings, splits)
+    callbacks = [
+        monitor,
+        HistoryLogger(directory.history),
+        Progress(settings.epochs, data.steps_per_epoch),
+    ]
+    graft = recipe.make_graft_callback(settings)
+    if graft is not None:
+        callbacks += [graft, CoefficientLogger(graft, directory.coefficients)]
+    started = time.monotonic()
+    trainer.fit(
+        data,
+        epochs=settings.epochs,
+        validation_data=recipe.evaluation_data(
+            settings, splits, recipe.monitored_split(splits)
+        ),
+        callbacks=callbacks,
+        verbose=0,
+    )
+    seconds = time.monotonic() - started
+    logs = trainer.evaluate(
+        recipe.evaluation_data(settings, splits, splits.test),
+        verbose=0,
+        return_dict=True,
+    )
+    for k, network in enumerate(trainer.networks):
+        directory.save_network(network, directory.network(k))
+    found = {
+        "flags": flags.flags_text(settings).splitlines(),
+        "width": width,
+        "seconds": round(seconds),
+        "networks": [
+            {
+                "test_accuracy": logs[f"network_{k}_accuracy"],
+                "total_filters": total,
+            }
+            for k, total in enumerate(monitor.total_filters)
+        ],
+    }
+    # Last: a run with this file is finished.
+    write_atomically(directory.results, json.dumps(found, indent=2) + "\n")
+
+
+def make_trainer(settings: flags.Settings, splits, width: float):
+    """The trainer of the launch command, with networks of another width."""
+    from keras_graft import GraftTrainer
+    from keras_graft import models
+    from keras_graft.coupled_sgd import CoupledSGD
+    from keras_graft.runs import recipe
+
+    networks = [
+        models.build(
+            settings.model,
+            splits.num_classes,
+            input_shape=splits.train.images.shape[1:],
+            width=width,
+            seed=recipe.network_seed(settings.seed, k),
+            pixel_mean=splits.pixel_mean,
+            pixel_std=splits.pixel_std,
+        )
+        for k in range(settings.num_networks)
+    ]
+    trainer = GraftTrainer(networks, distillation=None)
+    steps = recipe.steps_per_epoch(settings, splits)
+    trainer.compile(
+        optimizer=[
+            CoupledSGD(
+                recipe.schedule(
+                    rate, settings.schedule, settings.epochs, steps
+                ),
+                momentum=settings.momentum,
+                weight_decay=settings.weight_decay,
+            )
+            for rate in recipe.learning_rates(settings)
+        ],
+        loss=recipe.loss(),
+        metrics=["accuracy"],
+    )
+    return trainer
+
+
+def read(settings: flags.Settings, kind: str, directory: RunDirectory) -> dict:
+    """The numbers of one finished run: for each network a list or a number."""
+    import keras
+
+    from keras_graft import diagnose
+    from keras_graft.diagnosis.kernels import kernels_to_read
+    from keras_graft.diagnosis.kernels import norms_of_filters
+
+    history = read_history(directory.history)
+    results = json.loads(directory.results.read_text("utf-8"))
+    numbers = range(settings.num_networks)
+    networks = [
+        keras.models.load_model(directory.network(k), compile=False)
+        for k in numbers
+    ]
+    totals = [diagnose(network, THRESHOLDS).totals for network in networks]
+    invalid = [
+        np.concatenate(
+            [
+                ~is_valid(norms_of_filters(kernel), settings.invalid_threshold)
+                for kernel in kernels_to_read(network)[0]
+            ]
+        )
+        for network in networks
+    ]
+    return {
+        "kind": kind,
+        "seed": settings.seed,
+        "threshold": settings.invalid_threshold,
+        "filters": totals[0].filters,
+        "by_epoch": [history[f"network_{k}_invalid_filters"] for k in numbers],
+        "by_threshold": [
+            [total.invalid[threshold] for threshold in THRESHOLDS]
+            for total in totals
+        ],
+        "invalid_in_all": int(np.all(invalid, axis=0).sum()),
+        "test_accuracy": [
+            network["test_accuracy"] for network in results["networks"]
+        ],
+        "test_accuracy_without_invalid": [
+            accuracy_without_invalid(settings, network) for network in networks
+        ],
+        "seconds": results["seconds"],
+    }
+
+
+def accuracy_without_invalid(settings: flags.Settings, network) -> float:
+    """Test accuracy with the kernels of invalid filters set to zero."""
+    from keras_graft.diagnosis.kernels import kernels_to_read
+    from keras_graft.diagnosis.kernels import norms_of_filters
+    from keras_graft.diagnosis.kernels import read
+    from keras_graft.runs import recipe
+
+    for kernel in kernels_to_read(network)[0]:
+        valid = is_valid(norms_of_filters(kernel), settings.invalid_threshold)
+        weights = read(kernel).copy()
+        # A view: a row for each filter, whatever axes number them.
+        front = range(len(kernel.filter_axes))
+        rows = np.moveaxis(weights, kernel.filter_axes, tuple(front))
+        rows[~valid.reshape(rows.shape[: len(front)])] = 0
+        kernel.variable.assign(weights)
+    network.compile(loss=recipe.loss(), metrics=["accuracy"])
+    splits = recipe.load_splits(settings)
+    logs = network.evaluate(
+        recipe.evaluation_data(settings, splits, splits.test),
+        verbose=0,
+        return_dict=True,
+    )
+    return logs["accuracy"]
+
+
+def markdown(records: list[dict]) -> str:
+    """A row for each network."""
+    threshold = records[0]["threshold"]
+    lines = [
+        "| seed | network | grafting | "
+        + " | ".join(f"l1 < {value:g}" for value in THRESHOLDS)
+        + " | in all networks | test accuracy | invalid set to zero |",
+        "| --- " * (6 + len(THRESHOLDS)) + "|",
+    ]
+    for record in records:
+        for k, counts in enumerate(record["by_threshold"]):
+            cells = [
+                f"{count:,} ({count / record['filters']:.1%})"
+                for count in counts
+            ]
+            lines.append(
+                f"| {record['seed']} | {k} | {KINDS[record['kind']][0]} | "
+                + " | ".join(cells)
+                + f" | {record['invalid_in_all']:,}"
+                f" | {record['test_accuracy'][k]:.4f}"
+                f" | {record['test_accuracy_without_invalid'][k]:.4f} |"
+            )
+    lines += [
+        "",
+        f"Invalid filters of {records[0]['filters']:,} after the last of "
+        f"{len(records[0]['by_epoch'][0])} epochs. In all networks: positions "
+        f"below {threshold:g} in every network of the run. Invalid set to "
+        f"zero: test accuracy without the filters below {threshold:g}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw(records: list[dict], path: pathlib.Path) -> None:
+    """Shares by epoch on the left, by threshold after the last on the right."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(
+        ncols=2, figsize=(10, 4), layout="constrained"
+    )
+    width = 0.8 / len(KINDS)
+    for position, (kind, (name, _, colour)) in enumerate(KINDS.items()):
+        runs = [record for record in records if record["kind"] == kind]
+        curves = shares(runs, "by_epoch")
+        epochs = np.arange(1, curves.shape[1] + 1)
+        for curve in curves:
+            left.plot(epochs, curve, color=colour, alpha=0.3, linewidth=1)
+        left.plot(
+            epochs,
+            curves.mean(axis=0),
+            color=colour,
+            label=f"{name} grafting",
+        )
+        ends = shares(runs, "by_threshold")
+        places = np.arange(len(THRESHOLDS)) + (position + 0.5) * width - 0.4
+        right.bar(places, ends.mean(axis=0), width, color=colour, alpha=0.75)
+        for end in ends:
+            right.plot(places, end, "o", color="black", markersize=3)
+    threshold = records[0]["threshold"]
+    left.set(
+        xlabel="epoch",
+        ylabel=f"filters with an l1 norm below {threshold:g} (%)",
+    )
+    left.xaxis.get_major_locator().set_params(integer=True)
+    right.set(
+        xlabel="threshold of the l1 norm",
+        ylabel="filters below it after the last epoch (%)",
+    )
+    right.set_xticks(
+        range(len(THRESHOLDS)), [f"{value:g}" for value in THRESHOLDS]
+    )
+    for axes in (left, right):
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=len(KINDS), frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def shares(runs: list[dict], key: str) -> np.ndarray:
+    """Percentages of all filters, a row for each network of each run."""
+    return np.array(
+        [
+            np.multiply(counts, 100 / run["filters"])
+            for run in runs
+            for counts in run[key]
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
