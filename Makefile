@@ -3,6 +3,8 @@
 # make lint   check style and formatting
 # make wheel  build dist/*.whl
 # make tables write README's results and figures from results/*.json
+# make bench  set up, then compare speeds side by side, for up to 20 minutes;
+#             ARGS=--full takes hours
 #
 # PYTHON is the interpreter (3.11 or newer) that makes the environment VENV.
 
@@ -10,7 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint wheel tables
+.PHONY: demo test lint wheel tables bench
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m keras_graft.launch --workdir=runs/digits
@@ -29,6 +31,9 @@ wheel: $(VENV)/.installed-dev
 tables: $(VENV)/.installed
 	$(BIN)/python -m keras_graft.compare.tables README.md results
 
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
 # The stamps say what is installed, so that a second call starts at once.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,4 +44,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e '.[bench]'
 	touch $@ $(VENV)/.installed

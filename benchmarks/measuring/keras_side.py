@@ -1,0 +1,368 @@
+"""Sides on Keras: the trainer with N networks, or one plain fit.
+
+Started by `Side("keras_side", config)`. Config: `kind` (`"trainer"`, `"fit"`
+or `"grafts"`), `workload` and `folder`. Answers once when everything is
+imported; then
+
+| request | answer |
+| --- | --- |
+| `start` | `build_seconds`: networks, optimizers and what `fit` prepares |
+| `epoch` | seconds of the next epoch, see `Gate` |
+| `gemm`, `steps` | pairs: FLOP/s of a step, of a matrix product after it |
+| `input`, `batches` | `seconds` to draw a batch with the machine idle |
+| `monitors` | seconds of an epoch's end, by name of the monitor |
+| `grafts`, `count` | kind `"grafts"`: seconds of a run's grafts |
+"""
+
+import logging
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags as absl_flags
+
+import keras_graft
+from keras_graft import data
+from keras_graft import flags
+from keras_graft import models
+from keras_graft.callback_order import Stage
+from keras_graft.callback_order import StagedCallback
+from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.flops import inference_flops
+from keras_graft.flops import training_flops
+from keras_graft.runs import recipe
+from keras_graft.runs import strategy as devices
+from measuring.side import Channel
+from measuring.workload import EVALUATION_BATCH
+from measuring.workload import NUM_CLASSES
+from measuring.workload import Workload
+from measuring.workload import synthetic_images
+
+# Epochs of a `fit` that ends when it is told to.
+_ENDLESS = 1_000_000
+# As many as `launch` looks at.
+_DIVERGENCE_IMAGES = 512
+_GEMM_SIZE = 1024
+_GEMMS = 8
+
+
+class Gate(StagedCallback):
+    """Opens an epoch when it is asked for, and times it.
+
+    It is the first callback to be called when an epoch begins, so that all of
+    an epoch lies between two of its calls: graft, training, validation,
+    checkpoint. What the input pipeline draws ahead while the gate is closed
+    was drawn ahead by the epoch before, too.
+
+    Answers to `epoch`: `seconds` of the whole epoch, and `cpu_seconds` of all
+    threads; `open` (until the first step: the graft), `train`, `validate` and
+    `close` (checkpoint), which sum up to `seconds`; `first_step`, from the
+    beginning to the end of the first step.
+
+    Args:
+        channel: Where requests come from.
+        started: `time.perf_counter()` when building began.
+        about: Function of no arguments whose dict is added to each answer.
+        tools: By request: a function of the request's other values that
+            returns the answer.
+    """
+
+    stage = Stage.WEIGHT_SWAP
+
+    def __init__(
+        self,
+        channel: Channel,
+        started: float,
+        about: Callable[[], dict],
+        tools: dict[str, Callable[..., dict]],
+    ):
+        super().__init__()
+        self._channel = channel
+        self._started = started
+        self._about = about
+        self._tools = tools
+        self._marks: dict[str, float] = {}
+        self._cpu = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        now = time.perf_counter()
+        if not self._marks:
+            self._channel.send(build_seconds=now - self._started)
+        else:
+            self._channel.send(**self._times(now), **self._about())
+        request = self._channel.receive()
+        while request["do"] != "epoch":
+            arguments = {k: v for k, v in request.items() if k != "do"}
+            self._channel.send(**self._tools[request["do"]](**arguments))
+            request = self._channel.receive()
+        self._cpu = time.process_time()
+        self._marks = {"begin": time.perf_counter()}
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._marks.setdefault("first_batch", time.perf_counter())
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        self._marks.setdefault("first_step", now)
+        self._marks["last_step"] = now
+
+    def on_test_end(self, logs=None):
+        self._marks["validated"] = time.perf_counter()
+
+    def _times(self, end):
+        marks = self._marks
+        return {
+            "seconds": end - marks["begin"],
+            "cpu_seconds": time.process_time() - self._cpu,
+            "first_step": marks["first_step"] - marks["begin"],
+            "open": marks["first_batch"] - marks["begin"],
+            "train": marks["last_step"] - marks["first_batch"],
+            "validate": marks["validated"] - marks["last_step"],
+            "close": end - marks["validated"],
+        }
+
+
+def launch_settings(workload: Workload, folder: str) -> Any:
+    """The flags of a run with this workload, as `launch` has them."""
+    absl_values = absl_flags.FlagValues()
+    flags.define(absl_values)
+    return flags.parse(
+        [
+            "benchmark",
+            f"--model={workload.model}",
+            f"--num_networks={workload.networks}",
+            f"--batch_size={workload.batch_size}",
+            f"--epochs={_ENDLESS}",
+            "--augment=standard",
+            "--schedule=constant",
+            "--learning_rate=0.05",
+            f"--workdir={folder}",
+            *workload.flags,
+        ],
+        absl_values,
+    )
+
+
+def synthetic_splits(workload: Workload) -> data.Splits:
+    """Splits in memory; the test split is the validation split."""
+    train = data.Split(*synthetic_images(workload.train_images, 0))
+    validation = data.Split(*synthetic_images(workload.validation_images, 1))
+    return data.Splits(
+        name="synthetic",
+        train=train,
+        validation=validation,
+        test=validation,
+        num_classes=NUM_CLASSES,
+        pixel_mean=(120.0, 120.0, 120.0),
+        pixel_std=(60.0, 60.0, 60.0),
+    )
+
+
+def make_trainer(
+    workload: Workload, settings: Any, splits: data.Splits
+) -> keras_graft.GraftTrainer:
+    """The trainer that `launch` makes, in its strategy's scope."""
+    strategy = devices.make_strategy(settings.strategy, settings.replicas)
+    devices.set_precision(settings.precision)
+    with devices.scope_of(strategy):
+        return recipe.make_trainer(settings, splits)
+
+
+def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
+    """N networks: distillation, graft and checkpoint as flags say."""
+    started = time.perf_counter()
+    settings = launch_settings(workload, folder)
+    splits = synthetic_splits(workload)
+    trainer = make_trainer(workload, settings, splits)
+    graft = recipe.make_graft_callback(settings)
+    checkpoints = pathlib.Path(folder) / "checkpoints"
+    train = recipe.TrainingData(settings, splits)
+    flops = settings.steps_per_execution * training_flops(
+        inference_flops(trainer.networks[0]),
+        workload.batch_size,
+        workload.networks,
+    )
+
+    def about():
+        newest = max(checkpoints.glob("epoch-*"))
+        size = sum(file.stat().st_size for file in newest.iterdir())
+        return {"checkpoint_mib": size / 2**20}
+
+    gate = Gate(
+        channel,
+        started,
+        about,
+        {
+            "gemm": _gemm_tool(trainer, train.from_epoch(0), flops),
+            "input": _input_tool(train),
+            "monitors": _monitor_tool(trainer, splits.validation.images),
+        },
+    )
+    callbacks = [gate, keras_graft.RunCheckpoint(checkpoints)]
+    if graft is not None:
+        callbacks.append(graft)
+    trainer.fit(
+        train,
+        epochs=_ENDLESS,
+        validation_data=recipe.evaluation_data(
+            settings, splits, splits.validation
+        ),
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
+def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
+    """One network in a plain `fit`, with Keras' own checkpoint."""
+    started = time.perf_counter()
+    splits = synthetic_splits(workload)
+    network = models.build(
+        workload.model,
+        NUM_CLASSES,
+        pixel_mean=splits.pixel_mean,
+        pixel_std=splits.pixel_std,
+    )
+    network.compile(
+        optimizer=keras.optimizers.SGD(0.05, momentum=0.9, weight_decay=5e-4),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    saved = pathlib.Path(folder) / "network.keras"
+
+    def about():
+        return {"checkpoint_mib": saved.stat().st_size / 2**20}
+
+    network.fit(
+        data.training_batches(
+            splits.train,
+            batch_size=workload.batch_size,
+            seed=0,
+            augment="standard",
+        ),
+        epochs=_ENDLESS,
+        steps_per_epoch=workload.steps,
+        validation_data=data.evaluation_batches(
+            splits.validation, EVALUATION_BATCH
+        ),
+        callbacks=[
+            Gate(channel, started, about, {}),
+            keras.callbacks.ModelCheckpoint(saved),
+        ],
+        verbose=0,
+    )
+
+
+def serve_grafts(channel: Channel, workload: Workload, folder: str) -> None:
+    """Grafts of a run, of networks that are not trained meanwhile."""
+    started = time.perf_counter()
+    settings = launch_settings(workload, folder)
+    trainer = make_trainer(workload, settings, synthetic_splits(workload))
+    channel.send(build_seconds=time.perf_counter() - started)
+    while True:
+        count = channel.receive()["count"]
+        began = time.perf_counter()
+        graft = recipe.make_graft_callback(settings)
+        graft.set_model(trainer)
+        graft.on_train_begin()
+        seconds = []
+        for epoch in range(1, count + 1):
+            mark = time.perf_counter()
+            graft.graft(epoch)
+            seconds.append(time.perf_counter() - mark)
+        # A graft that is still under way on a GPU is not over.
+        np.asarray(trainer.networks[0].trainable_variables[0])
+        channel.send(seconds=time.perf_counter() - began, each=seconds)
+
+
+def _gemm_tool(trainer, dataset, flops):
+    dtype = keras.config.dtype_policy().compute_dtype
+    # Products of products neither overflow nor vanish.
+    scaled = np.random.default_rng(0).normal(size=(_GEMM_SIZE, _GEMM_SIZE))
+    factor = tf.cast(scaled / _GEMM_SIZE**0.5, dtype)
+    batches = []
+
+    @tf.function
+    def multiply(x):
+        for _ in range(_GEMMS):
+            x = tf.matmul(factor, x)
+        return tf.reduce_sum(x)
+
+    def measure(steps):
+        if not batches:
+            spread = trainer.distribute_strategy.experimental_distribute_dataset
+            batches.append(iter(spread(dataset)))
+            float(multiply(factor))
+        pairs = []
+        for _ in range(steps):
+            begin = time.perf_counter()
+            # Waits for what runs beside Python on a GPU.
+            float(trainer.train_function(batches[0])["loss"])
+            middle = time.perf_counter()
+            float(multiply(factor))
+            end = time.perf_counter()
+            products = 2 * _GEMM_SIZE**3 * _GEMMS
+            pairs.append([flops / (middle - begin), products / (end - middle)])
+        return {"pairs": pairs}
+
+    return measure
+
+
+def _input_tool(train):
+    def measure(batches):
+        drawn = iter(train.from_epoch(0))
+        # What is drawn ahead at the start is not the pipeline's pace.
+        for _ in range(batches):
+            next(drawn)
+        begin = time.perf_counter()
+        for _ in range(batches):
+            next(drawn)
+        return {"seconds": (time.perf_counter() - begin) / batches}
+
+    return measure
+
+
+def _monitor_tool(trainer, images):
+    def measure():
+        found = {}
+        for name, monitor in (
+            ("invalid_filters", InvalidFilterMonitor()),
+            ("divergence", DivergenceMonitor(images[:_DIVERGENCE_IMAGES])),
+        ):
+            monitor.set_model(trainer)
+            monitor.on_train_begin()
+            monitor.on_epoch_end(0, {})
+            begin = time.perf_counter()
+            monitor.on_epoch_end(1, {})
+            found[name] = time.perf_counter() - begin
+        return found
+
+    return measure
+
+
+_KINDS = {
+    "trainer": serve_trainer,
+    "fit": serve_fit,
+    "grafts": serve_grafts,
+}
+
+
+def main() -> int:
+    logging.getLogger("keras_graft").setLevel(logging.ERROR)
+    channel = Channel()
+    config = channel.receive()
+    config["workload"]["flags"] = tuple(config["workload"]["flags"])
+    workload = Workload(**config["workload"])
+    channel.send(ready=True)
+    channel.receive()
+    _KINDS[config["kind"]](channel, workload, config["folder"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""The benchmark's networks in PyTorch, as the reference has them."""
+
+import re
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# Of each stage: expansion, filters, blocks, strides of the first block.
+_MOBILE_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 1),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def build(name: str, num_classes: int) -> nn.Module:
+    """Builds an untrained network for images of 32x32x3.
+
+    Args:
+        name: `"resnet20"`, ... (depth 6n + 2) or `"mobilenetv2"`.
+        num_classes: Number of logits.
+
+    Raises:
+        ValueError: If there is no such network here.
+    """
+    if name == "mobilenetv2":
+        return MobileNetV2(num_classes)
+    resnet = re.fullmatch(r"resnet(\d+)", name)
+    if resnet is None or (int(resnet[1]) - 2) % 6:
+        raise ValueError(
+            "The PyTorch side knows mobilenetv2 and resnet<6n + 2>. "
+            f"Received: {name!r}"
+        )
+    return ResNet(int(resnet[1]), num_classes)
+
+
+def conv_bn(
+    channels: int, filters: int, size: int, strides: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Convolution without bias and BatchNorm."""
+    return nn.Sequential(
+        nn.Conv2d(
+            channels,
+            filters,
+            size,
+            strides,
+            padding=size // 2,
+            groups=groups,
+            bias=False,
+        ),
+        nn.BatchNorm2d(filters),
+    )
+
+
+class _ResidualBlock(nn.Module):
+    """Two convolutions; a shortcut without parameters."""
+
+    def __init__(self, channels, filters, strides):
+        super().__init__()
+        self.first = conv_bn(channels, filters, 3, strides)
+        self.second = conv_bn(filters, filters, 3)
+        self.strides = strides
+        self.new = filters - channels
+
+    def forward(self, x):
+        residual = self.second(functional.relu(self.first(x)))
+        if self.strides > 1:
+            x = x[:, :, :: self.strides, :: self.strides]
+        if self.new:
+            before = self.new // 2
+            x = functional.pad(x, (0, 0, 0, 0, before, self.new - before))
+        return functional.relu(residual + x)
+
+
+class ResNet(nn.Module):
+    """Three stages of 16, 32 and 64 filters, arXiv 1512.03385 section 4.2.
+
+    Args:
+        depth: 6n + 2 for n blocks a stage.
+        num_classes: Number of logits.
+    """
+
+    def __init__(self, depth: int, num_classes: int):
+        super().__init__()
+        self.stem = conv_bn(3, 16, 3)
+        blocks, channels = [], 16
+        for stage, filters in enumerate((16, 32, 64)):
+            for n in range((depth - 2) // 6):
+                strides = 2 if stage and not n else 1
+                blocks.append(_ResidualBlock(channels, filters, strides))
+                channels = filters
+        self.blocks = nn.Sequential(*blocks)
+        self.classifier = nn.Linear(64, num_classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+
+    def forward(self, x):
+        x = self.blocks(functional.relu(self.stem(x)))
+        return self.classifier(x.mean((2, 3)))
+
+
+class _InvertedResidual(nn.Module):
+    def __init__(self, channels, expansion, filters, strides):
+        super().__init__()
+        wide = expansion * channels
+        self.expand = conv_bn(channels, wide, 1)
+        self.depthwise = conv_bn(wide, wide, 3, strides, groups=wide)
+        self.project = conv_bn(wide, filters, 1)
+        self.adds = strides == 1
+        self.shortcut = nn.Identity()
+        if self.adds and channels != filters:
+            self.shortcut = conv_bn(channels, filters, 1)
+
+    def forward(self, x):
+        wide = functional.relu(self.expand(x))
+        residual = self.project(functional.relu(self.depthwise(wide)))
+        return residual + self.shortcut(x) if self.adds else residual
+
+
+class MobileNetV2(nn.Module):
+    """Seventeen inverted residuals, for images of 32 pixels.
+
+    Args:
+        num_classes: Number of logits.
+    """
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.stem = conv_bn(3, 32, 3)
+        blocks, channels = [], 32
+        for expansion, filters, count, strides in _MOBILE_STAGES:
+            for n in range(count):
+                blocks.append(
+                    _InvertedResidual(
+                        channels, expansion, filters, 1 if n else strides
+                    )
+                )
+                channels = filters
+        self.blocks = nn.Sequential(*blocks)
+        self.head = conv_bn(channels, 1280, 1)
+        self.classifier = nn.Linear(1280, num_classes)
+
+    def forward(self, x):
+        x = self.blocks(functional.relu(self.stem(x)))
+        x = functional.relu(self.head(x))
+        return self.classifier(x.mean((2, 3)))
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def device() -> torch.device:
+    """The first GPU of this PyTorch, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
