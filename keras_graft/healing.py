@@ -3,7 +3,9 @@
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_graft.variable_values import value_of
 from keras_graft.weight_averages import averages_of
 from keras_graft.weight_averages import inner_optimizer
 
@@ -11,9 +13,7 @@ from keras_graft.weight_averages import inner_optimizer
 def first_non_finite(network: keras.Model) -> str | None:
     """Path of the first weight with NaN or infinity in it, or None."""
     for variable in network.weights:
-        if keras.backend.is_float_dtype(variable.dtype) and not bool(
-            keras.ops.all(keras.ops.isfinite(variable))
-        ):
+        if not np.isfinite(value_of(variable)).all():
             return variable.path
     return None
 

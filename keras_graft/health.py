@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_graft.guard import all_finite
 from keras_graft.healing import first_non_finite
 from keras_graft.healing import heal
 from keras_graft.weight_averages import inner_optimizer
@@ -98,15 +97,14 @@ class Health:
         """
         masked = keras.ops.convert_to_numpy(self.masked).copy()
         for k, network in enumerate(self._trainer.networks):
-            if self.status[k] == LIVE and not float(
-                all_finite(network.weights)
-            ):
+            bad = first_non_finite(network) if self.status[k] == LIVE else None
+            if bad is not None:
                 # As good as two bad steps: no batch can be at fault.
                 masked[k] = 2.0
                 _LOG.warning(
                     "network_%d is masked: its weight %s is not finite.",
                     k,
-                    first_non_finite(network),
+                    bad,
                 )
         self.masked.assign(masked)
 

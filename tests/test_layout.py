@@ -40,7 +40,7 @@ ORDER = (
     ),
     ("healing",),
     ("coupled_sgd", "weight_averages", "workers"),
-    ("conv_layers",),
+    ("conv_layers", "variable_values"),
     ("version",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -12,6 +12,8 @@ from keras_graft.conv_layers import leaf_layers
 from keras_graft.conv_layers import own_variables
 from keras_graft.conv_layers import structure_differences
 from keras_graft.layer_graph import feeding_convolutions
+from keras_graft.variable_values import set_value
+from keras_graft.variable_values import value_of
 
 KERNELS = "kernels"
 BLOCK = "block"
@@ -39,7 +41,7 @@ class Site:
 
     def read(self) -> list[np.ndarray]:
         """The weight's value in each network, float32 or float64."""
-        values = [keras.ops.convert_to_numpy(v) for v in self.variables]
+        values = [value_of(variable) for variable in self.variables]
         # Half precision is too coarse to blend in.
         return [
             value
@@ -124,7 +126,7 @@ def write(
         variable = site.variables[k]
         if variable.constraint is not None:
             value = variable.constraint(value)
-        variable.assign(value)
+        set_value(variable, value)
 
 
 def _followers(networks, kernels, first_kernels):

@@ -8,6 +8,7 @@ from graft_reference import UNTOUCHED
 from keras import layers
 
 from keras_graft.grafting import GraftCallback
+from keras_graft.grafting import plan
 
 N = 3
 
@@ -527,20 +528,19 @@ def test_all_networks_are_read_before_any_is_written(monkeypatch):
         for v in network.weights
     }
     events = []
-    assign = keras.Variable.assign
-    to_numpy = keras.ops.convert_to_numpy
+    set_value, value_of = plan.set_value, plan.value_of
 
-    def spy_on_assign(variable, value):
+    def spy_on_write(variable, value):
         events.append(("write", owners[id(variable)]))
-        return assign(variable, value)
+        set_value(variable, value)
 
     def spy_on_read(variable):
         events.append(("read", owners[id(variable)]))
-        return to_numpy(variable)
+        return value_of(variable)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keras.Variable, "assign", spy_on_assign)
-        patch.setattr(keras.ops, "convert_to_numpy", spy_on_read)
+        patch.setattr(plan, "set_value", spy_on_write)
+        patch.setattr(plan, "value_of", spy_on_read)
         reference.graft(GraftCallback(), networks)
     for path in set(owners.values()):
         of_path = [what for what, where in events if where == path]
