@@ -287,7 +287,8 @@ _GROUPS: dict[str, tuple[_Spec, ...]] = {
             1,
             Integer(1),
             "Steps that TensorFlow runs before Python hears of them: more "
-            "are faster on a GPU, and the progress bar is coarser.",
+            "are faster on a GPU, and the progress bar is coarser. A divisor "
+            "of the steps of an epoch; above 1 on one device only.",
         ),
         _Spec("jit", False, None, "Compile the training step with XLA."),
     ),

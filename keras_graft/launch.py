@@ -121,10 +121,15 @@ def run(settings, signals, cluster=None):
     with teamwork.team(team, settings, signals) as watch:
         splits = _splits(settings)
         teamwork.refuse_other_runs(strategy, flags_text, splits)
-        trainer, graft, steps = _make(settings, splits, strategy)
+        hosts = 1 if cluster is None else cluster.size
+        replicas = devices.replicas_of_a_host(
+            settings.strategy, settings.replicas
+        )
+        trainer, graft, steps = _make(
+            settings, splits, strategy, hosts * replicas
+        )
         if settings.plan:
-            hosts = 1 if cluster is None else cluster.size
-            _print_plan(settings, splits, trainer, steps, hosts)
+            _print_plan(settings, splits, trainer, steps, replicas, hosts)
             return DONE
         _print_start(
             settings, splits, steps, devices.describe_devices(strategy)
@@ -144,12 +149,13 @@ def run(settings, signals, cluster=None):
     return DONE
 
 
-def _make(settings, splits, strategy):
+def _make(settings, splits, strategy, num_devices):
     from keras_graft.runs import recipe
     from keras_graft.runs import strategy as devices
 
     try:
         steps = recipe.steps_per_epoch(settings, splits)
+        recipe.check_division(settings, steps, num_devices)
         with devices.scope_of(strategy):
             trainer = recipe.make_trainer(settings, splits)
         graft = recipe.make_graft_callback(settings)
@@ -160,13 +166,11 @@ def _make(settings, splits, strategy):
     return trainer, graft, steps
 
 
-def _print_plan(settings, splits, trainer, steps, hosts):
+def _print_plan(settings, splits, trainer, steps, replicas, hosts):
     from keras_graft.runs import recipe
-    from keras_graft.runs import strategy as devices
     from keras_graft.runs.plan import plan
 
     evaluated = len(recipe.monitored_split(splits))
-    replicas = devices.replicas_of_a_host(settings.strategy, settings.replicas)
     _print_start(settings, splits, steps, f"{hosts} x {replicas} devices")
     trainer.optimizer.build_for(trainer.networks)
     print(plan(settings, trainer, steps, evaluated, replicas, hosts))

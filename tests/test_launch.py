@@ -226,6 +226,12 @@ def test_absent_data_ends_at_once_with_the_remedies(tmp_path):
     [
         (["--batch_size=2000"], "batch larger than the data"),
         (["--train_examples=100000"], "train_examples"),
+        (
+            ["--batch_size=63", "--replicas=2"],
+            "does not split evenly over 2 devices",
+        ),
+        (["--steps_per_execution=2", "--replicas=2"], "works on one device"),
+        (["--steps_per_execution=3"], "Give one of 1, 2, 4, 5, 10, 20, or"),
     ],
 )
 def test_what_only_the_data_shows_is_refused_before_the_first_step(

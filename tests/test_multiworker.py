@@ -25,6 +25,9 @@ SMALL = (
     "--epochs=2",
     "--schedule=constant",
     "--augment=standard",
+    # Entropy is a histogram: a last bit that moves a weight over a bin's edge
+    # would move the coefficient.
+    "--graft_criterion=l1",
 )
 
 # Imported by Python before anything else: notes what the process writes.
@@ -165,7 +168,7 @@ def test_two_workers_end_as_one_process(story):
     two, one = (last_arrays(folder / name) for name in ("whole", "alone"))
     assert two.keys() == one.keys()
     for name, array in one.items():
-        np.testing.assert_allclose(two[name], array, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(two[name], array, atol=1e-5, err_msg=name)
     histories = []
     for name in ("whole", "alone"):
         with open(folder / name / "run" / "history.csv", newline="") as file:
@@ -174,7 +177,7 @@ def test_two_workers_end_as_one_process(story):
         assert two.keys() == one.keys()
         for log in one:
             np.testing.assert_allclose(
-                float(two[log]), float(one[log]), atol=1e-4, err_msg=log
+                float(two[log]), float(one[log]), atol=1e-5, err_msg=log
             )
 
 

@@ -48,6 +48,40 @@ def steps_per_epoch(settings: Any, splits: data.Splits) -> int:
     )
 
 
+def check_division(settings: Any, steps: int, devices: int) -> None:
+    """Refuses batches and steps that do not come out even.
+
+    Args:
+        settings: The run's flags.
+        steps: Steps in an epoch.
+        devices: Devices that share a step.
+
+    Raises:
+        ValueError: If a batch cannot be split over the devices, or an epoch
+            into executions.
+    """
+    if settings.batch_size % devices:
+        raise ValueError(
+            f"--batch_size={settings.batch_size} does not split evenly over "
+            f"{devices} devices. Let it be a multiple of {devices}."
+        )
+    together = settings.steps_per_execution
+    if together > 1 and devices > 1:
+        raise ValueError(
+            f"--steps_per_execution={together} works on one device, and "
+            f"{devices} share a step: Keras repeats the step in a loop, in "
+            "which TensorFlow cannot merge replicas. Leave it out."
+        )
+    if steps % together:
+        # Keras would go on into the next epoch's data.
+        divisors = [n for n in range(1, steps + 1) if steps % n == 0]
+        raise ValueError(
+            f"--steps_per_execution={together} does not divide the {steps} "
+            "steps of an epoch. Give one of "
+            f"{', '.join(map(str, divisors))}, or another --steps_per_epoch."
+        )
+
+
 class TrainingData(EpochDataset):
     """The batches to train on, from any epoch on.
 
