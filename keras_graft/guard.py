@@ -1,5 +1,6 @@
 """Keeps a step that went wrong from leaving a trace."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,20 @@ def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
         if tensor.dtype.is_floating
     ]
     return 1.0 - tf.minimum(_over_replicas(tf.reduce_any(tf.stack(bad))), 1.0)
+
+
+def once_drawn(data: Any) -> contextlib.AbstractContextManager:
+    """Within it, a step changes nothing before its batch is there.
+
+    Where nobody knows how many batches there are, the step after the last
+    one fails for want of data. What does not depend on the data, such as the
+    counters of steps and examples, would have changed by then.
+
+    Args:
+        data: The batch.
+    """
+    tensors = tf.nest.flatten(data, expand_composites=True)
+    return tf.control_dependencies([t for t in tensors if t is not None])
 
 
 def snapshot(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:

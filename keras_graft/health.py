@@ -59,13 +59,16 @@ class Health:
         """Whether there is a network that is not retired."""
         return any(status != RETIRED for status in self.status)
 
-    def record(self, finite: tf.Tensor) -> None:
+    def record(self, finite: tf.Tensor, kept: tf.Tensor) -> None:
         """Masks the networks that were not finite in this step.
 
         Args:
             finite: Shape (N,), float32, equal on every replica.
+            kept: Scalar, float32: 0 for a batch that is left out, which
+                tells nothing.
         """
-        self.masked.assign((self.masked.value + 1.0) * (1.0 - finite))
+        masked = (self.masked.value + 1.0) * (1.0 - finite)
+        self.masked.assign(tf.where(kept > 0, masked, self.masked.value))
 
     def heal_masked(self) -> None:
         """Makes every masked network anew from its nearest live peer.

@@ -109,3 +109,11 @@ def state_variables(
     gradients overflow.
     """
     return inner_optimizer(optimizer).variables
+
+
+def scale_variables(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[keras.Variable]:
+    """What an optimizer has beyond `state_variables`: scale and its counter."""
+    others = {id(variable) for variable in state_variables(optimizer)}
+    return [v for v in optimizer.variables if id(v) not in others]

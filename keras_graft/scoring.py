@@ -55,6 +55,9 @@ class Scoring:
         self.distillation_loss = keras.metrics.Mean(name="distillation_loss")
         # Examples that the ensemble was scored on; reset like a metric.
         self._ensemble_examples = keras.metrics.Sum(name="ensemble_examples")
+        # Not among `metrics`, since an evaluation would reset them.
+        self.trained = keras.metrics.Sum(name="trained_examples")
+        self.dropped = keras.metrics.Sum(name="dropped_examples")
         self.network_losses = [
             keras.metrics.Mean(name=f"network_{k}_loss")
             for k in range(num_networks)
@@ -119,6 +122,17 @@ class Scoring:
         )
         for k, tracker in enumerate(self.network_losses):
             tracker.update_state(losses[k], batch * live[k])
+
+    def count_examples(self, size: tf.Tensor, kept: tf.Tensor) -> None:
+        """Counts the examples that were trained on, and those left out.
+
+        Args:
+            size: Number of examples in a batch.
+            kept: Scalar, float32: 1 for a batch that is trained on, else 0.
+        """
+        size = tf.cast(size, "float32")
+        self.trained.update_state(size * kept)
+        self.dropped.update_state(size * (1.0 - kept))
 
     def update_metrics(
         self,

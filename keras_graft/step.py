@@ -13,6 +13,7 @@ from keras_graft.distillation import FeatureTaps
 from keras_graft.guard import all_finite
 from keras_graft.predictions import as_logits
 from keras_graft.predictions import as_probabilities
+from keras_graft.replicas import padded
 from keras_graft.views import has_views
 from keras_graft.views import views_of
 
@@ -22,30 +23,45 @@ class Batch:
     """A batch as each of the N networks is given it.
 
     Attributes:
-        inputs: N entries.
+        inputs: N entries; where a replica has no example they hold one of
+            zeros, since many layers fail on an empty batch.
         labels: N entries.
         weights: N sample weights of shape (batch,), or None.
         shared_labels: Whether all networks were given the same labels.
+        size: Number of examples, an integer scalar.
     """
 
     inputs: list
     labels: list
     weights: list
     shared_labels: bool
+    size: tf.Tensor
 
     @classmethod
-    def of(cls, data: Any, num_networks: int) -> "Batch":
+    def of(cls, data: Any, num_networks: int, num_replicas: int) -> "Batch":
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         return cls(
-            views_of(x, num_networks),
+            views_of(padded(x) if num_replicas > 1 else x, num_networks),
             views_of(y, num_networks),
             views_of(weights, num_networks),
             not has_views(y, num_networks),
+            tf.shape(keras.tree.flatten(x)[0])[0],
         )
 
-    @property
-    def size(self) -> tf.Tensor:
-        return tf.shape(keras.tree.flatten(self.inputs[0])[0])[0]
+    def first(self, size: tf.Tensor) -> "Batch":
+        """The same batch with the labels and weights of `size` examples."""
+
+        def cut(parts):
+            return keras.tree.map_structure(
+                lambda part: None if part is None else part[:size], parts
+            )
+
+        return dataclasses.replace(
+            self,
+            labels=cut(self.labels),
+            weights=cut(self.weights),
+            size=size,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

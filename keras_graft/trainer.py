@@ -13,18 +13,24 @@ from keras_graft.callback_order import in_order
 from keras_graft.fused_batch_norm import fused_batch_norm
 from keras_graft.guard import all_finite
 from keras_graft.guard import keep_where
+from keras_graft.guard import once_drawn
 from keras_graft.guard import snapshot
 from keras_graft.health import Health
 from keras_graft.keras_gaps import Prebuilt
 from keras_graft.keras_gaps import reducible
 from keras_graft.network_optimizers import NetworkOptimizers
 from keras_graft.network_optimizers import one_optimizer_per_network
+from keras_graft.network_optimizers import scale_variables
 from keras_graft.network_optimizers import state_variables
 from keras_graft.network_optimizers import with_loss_scales
 from keras_graft.predictions import check_from_logits
 from keras_graft.predictions import check_labels
 from keras_graft.predictions import final_activation
 from keras_graft.predictions import label_errors_named
+from keras_graft.replicas import evenly_split
+from keras_graft.replicas import joint_gradients
+from keras_graft.replicas import own_random_numbers
+from keras_graft.replicas import padded
 from keras_graft.scoring import Scoring
 from keras_graft.step import Batch
 from keras_graft.step import feature_taps
@@ -35,18 +41,21 @@ from keras_graft.step import forward_all
 from keras_graft.step import mean_probabilities
 from keras_graft.step import step_losses
 from keras_graft.step import supervised_losses
+from keras_graft.trainer_arguments import check_compiled
 from keras_graft.trainer_arguments import check_networks
 from keras_graft.trainer_arguments import check_outputs
+from keras_graft.trainer_arguments import check_synchronized
 from keras_graft.trainer_arguments import check_terms_ready
 from keras_graft.trainer_arguments import distillation_terms
 from keras_graft.trainer_arguments import takes_logits
 from keras_graft.training_input import CountedGenerator
+from keras_graft.training_input import DroppedExamples
 from keras_graft.training_input import EpochDataset
 from keras_graft.training_input import StopAtDataEnd
 from keras_graft.training_input import all_labels
+from keras_graft.training_input import check_batches_split
 from keras_graft.training_input import check_epoch_ends
 from keras_graft.training_input import check_not_empty
-from keras_graft.training_input import check_replicas_filled
 from keras_graft.training_input import first_example
 from keras_graft.views import views_of
 
@@ -72,6 +81,12 @@ class GraftTrainer(Prebuilt, keras.Model):
     network: it takes the weights of the nearest live network upstream in the
     ring. After three healings, or where no graft follows or no network is
     live, it is `"retired"`: it takes part no more. When all are, `fit` ends.
+
+    Made in the scope of a `tf.distribute` strategy, replicas share each batch
+    and take the step that one would take. They need BatchNormalization layers
+    with `synchronized=True`. A batch that does not split evenly over them,
+    most often an incomplete last one, is not trained on; every example is
+    evaluated.
 
     Logs, plain and with `val_`: `loss` (mean over live networks of what is
     minimised; in validation without distillation), `distillation_loss`,
@@ -203,8 +218,8 @@ class GraftTrainer(Prebuilt, keras.Model):
         Raises:
             ValueError: If the list of optimizers has another length or holds
                 one object twice, `loss` and the networks' last activation
-                contradict each other, or several replicas are to be compiled
-                with XLA.
+                contradict each other, or something is asked for that does not
+                work on several replicas, such as XLA.
         """
         if loss is None:
             raise ValueError(
@@ -213,14 +228,14 @@ class GraftTrainer(Prebuilt, keras.Model):
             )
         for k, network in enumerate(self._networks):
             check_from_logits(network, loss, f"network_{k}")
-        if jit_compile is True and self._num_replicas > 1:
-            raise ValueError(
-                "jit_compile=True works on one replica only: XLA cannot reach "
-                "a variable on another device. This trainer was made under a "
-                f"strategy with {self._num_replicas} replicas. Leave "
-                "jit_compile out."
-            )
         optimizers = one_optimizer_per_network(optimizer, self.num_networks)
+        check_compiled(
+            loss,
+            optimizers,
+            steps_per_execution,
+            jit_compile,
+            self._num_replicas,
+        )
         super().compile(
             optimizer=None,
             run_eagerly=run_eagerly,
@@ -349,8 +364,9 @@ class GraftTrainer(Prebuilt, keras.Model):
 
         Raises:
             ValueError: If the data is empty, labels do not fit the networks,
-                a distillation term lacks its teachers, or a callback cannot
-                work with several networks.
+                a distillation term lacks its teachers, a callback cannot
+                work with several networks, no batch splits evenly over the
+                replicas, or a BatchNormalization layer is not synchronized.
         """
         self._assert_ready("fit")
         callbacks = in_order(callbacks)
@@ -360,19 +376,28 @@ class GraftTrainer(Prebuilt, keras.Model):
             x = x.from_epoch(initial_epoch)
         check_not_empty(x)
         check_epoch_ends(x, steps_per_epoch)
-        check_replicas_filled(
-            x, batch_size, validation_split, self._num_replicas
+        check_batches_split(
+            x,
+            batch_size,
+            steps_per_epoch,
+            validation_split,
+            self._num_replicas,
         )
+        watchers = []
         if isinstance(x, types.GeneratorType):
             counted = CountedGenerator(x)
             example, x = counted.example, counted.batches()
-            end = StopAtDataEnd(counted)
-            end.set_model(self)
-            end.set_params({"epochs": epochs})
-            getattr(callbacks, "callbacks", callbacks).insert(0, end)
+            watchers.append(StopAtDataEnd(counted))
         else:
             example = first_example(x, y, sample_weight)
+        if self._num_replicas > 1:
+            watchers.append(DroppedExamples(self._scoring, self._num_replicas))
+        for watcher in watchers:
+            watcher.set_model(self)
+            watcher.set_params({"epochs": epochs})
+            getattr(callbacks, "callbacks", callbacks).insert(0, watcher)
         self._prepare(*example)
+        check_synchronized(self._networks, self._num_replicas)
         self._check_labels(x, y)
         if validation_data is not None:
             self._check_labels(
@@ -412,6 +437,7 @@ class GraftTrainer(Prebuilt, keras.Model):
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._assert_ready("train_on_batch")
         self._prepare(*first_example(x, y, sample_weight))
+        check_synchronized(self._networks, self._num_replicas)
         return super().train_on_batch(x, y, sample_weight, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
@@ -480,11 +506,23 @@ class GraftTrainer(Prebuilt, keras.Model):
         )
 
     def train_step(self, data):
-        batch = Batch.of(data, self.num_networks)
+        with once_drawn(data):
+            return self._train_on(data)
+
+    def test_step(self, data):
+        with once_drawn(data):
+            batch = Batch.of(data, self.num_networks, self._num_replicas)
+            outputs, losses, _ = self._forward(batch, False, tf.ones([]))
+            return self._score(batch, outputs, losses, losses.supervised)
+
+    def _train_on(self, data):
+        batch = Batch.of(data, self.num_networks, self._num_replicas)
+        kept = evenly_split(batch.size)
         weights = [network.weights for network in self._networks]
         before = [snapshot(variables) for variables in weights]
         with tf.GradientTape() as tape:
-            outputs, losses, finite = self._forward(batch, training=True)
+            with own_random_numbers(self._networks):
+                outputs, losses, finite = self._forward(batch, True, kept)
             # Summed only to make one tape do: no network's loss depends on
             # another one's variables.
             scaled = tf.add_n(
@@ -500,31 +538,43 @@ class GraftTrainer(Prebuilt, keras.Model):
         for k, optimizer in enumerate(self._optimizers):
             state = [*weights[k], *state_variables(optimizer)]
             before[k] += snapshot(state[len(weights[k]) :])
-            optimizer.apply(gradients[k], trainable[k])
+            scale = scale_variables(optimizer)
+            scale_before = snapshot(scale)
+            joint, unscaled = joint_gradients(optimizer, gradients[k])
+            optimizer.apply(joint, trainable[k])
             # What the update made tells of its gradient too. A look at the
             # gradient itself would keep TensorFlow from the rewrites that it
             # makes in a plain fit, and change the last bits.
-            healthy = losses.live[k] * all_finite(state)
+            healthy = losses.live[k] * unscaled * all_finite(state)
             keep_where(healthy, state, before[k])
-        self.health.record(finite)
+            keep_where(losses.live[k], scale, scale_before)
+        self.health.record(finite, kept)
+        if self._num_replicas > 1:
+            self._scoring.count_examples(batch.size, kept)
+            batch = batch.first(batch.size * tf.cast(kept, batch.size.dtype))
+            outputs = [output[: batch.size] for output in outputs]
         return self._score(batch, outputs, losses, losses.minimised)
-
-    def test_step(self, data):
-        batch = Batch.of(data, self.num_networks)
-        outputs, losses, _ = self._forward(batch, training=False)
-        return self._score(batch, outputs, losses, losses.supervised)
 
     def predict_step(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self(x, training=False)
+        if self._num_replicas == 1:
+            return self(x, training=False)
+        size = tf.shape(keras.tree.flatten(x)[0])[0]
+        return self(padded(x), training=False)[:size]
 
-    def _forward(self, batch, training):
+    def _forward(self, batch, training, kept):
         with self._fast_layers():
             outputs, features = forward_all(
                 self._networks, batch.inputs, training, self._taps
             )
+        if self._num_replicas > 1:
+            outputs = [output[: batch.size] for output in outputs]
         supervised = supervised_losses(
-            self._networks, self._scoring, batch, outputs, self._num_replicas
+            self._networks,
+            self._scoring,
+            batch,
+            outputs,
+            self._num_replicas,
         )
         finite = finite_networks(outputs, supervised)
         losses = step_losses(
@@ -532,7 +582,7 @@ class GraftTrainer(Prebuilt, keras.Model):
             outputs,
             supervised,
             self._active_terms,
-            finite * self.health.not_retired(),
+            finite * kept * self.health.not_retired(),
             self._from_logits,
             self._num_replicas,
             [optimizer.iterations for optimizer in self._optimizers],

@@ -13,6 +13,7 @@ from keras_graft.distillation import MutualDistillation
 from keras_graft.predictions import final_activation
 from keras_graft.predictions import label_kind
 from keras_graft.predictions import uses_logits
+from keras_graft.weight_averages import inner_optimizer
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +52,88 @@ def check_networks(networks: Sequence[keras.Model]) -> None:
                     f"'{variable.path}'. Networks must share nothing: build "
                     "each one anew, or copy one with "
                     "keras.models.clone_model."
+                )
+
+
+def check_synchronized(networks: Sequence[keras.Model], replicas: int) -> None:
+    """Refuses BatchNormalization that each replica would do by itself.
+
+    The statistics would be those of a share of the batch, and the moving ones
+    would drift apart, of which one replica's are saved.
+
+    Args:
+        networks: Built Keras models.
+        replicas: Number of replicas in sync.
+
+    Raises:
+        ValueError: Naming the layers.
+    """
+    if replicas == 1:
+        return
+    found = [
+        f"network_{k}: {path}"
+        for k, network in enumerate(networks)
+        for path, layer in leaf_layers(network)
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and layer.trainable
+        and not layer.synchronized
+    ]
+    if found:
+        raise ValueError(
+            f"On {replicas} replicas BatchNormalization must look at the "
+            "whole batch. Build these layers with synchronized=True: "
+            f"{', '.join(found[:6])}"
+            f"{f' and {len(found) - 6} more' if len(found) > 6 else ''}."
+        )
+
+
+def check_compiled(
+    loss: Any,
+    optimizers: Sequence,
+    steps_per_execution: int,
+    jit_compile: Any,
+    replicas: int,
+) -> None:
+    """Refuses what TensorFlow or Keras cannot do on several replicas.
+
+    Args:
+        loss: What `compile(loss=...)` was given.
+        optimizers: One for each network.
+        steps_per_execution: What `compile(steps_per_execution=...)` was given.
+        jit_compile: What `compile(jit_compile=...)` was given.
+        replicas: Number of replicas in sync.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    if replicas == 1:
+        return
+    here = f"This trainer was made under a strategy with {replicas} replicas."
+    if jit_compile is True:
+        raise ValueError(
+            "jit_compile=True works on one replica only: XLA cannot reach "
+            f"a variable on another device. {here} Leave jit_compile out."
+        )
+    if steps_per_execution > 1:
+        raise ValueError(
+            f"steps_per_execution={steps_per_execution} works on one replica "
+            "only: Keras repeats the step in a loop, in which TensorFlow "
+            f"cannot merge replicas. {here} Leave steps_per_execution out."
+        )
+    if getattr(loss, "reduction", None) == "mean_with_sample_weight":
+        raise ValueError(
+            "reduction='mean_with_sample_weight' divides by the weights of "
+            f"one replica's share of a batch. {here} Use "
+            "reduction='sum_over_batch_size'."
+        )
+    for k, optimizer in enumerate(map(inner_optimizer, optimizers)):
+        for name in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
+            if getattr(optimizer, name, None):
+                raise ValueError(
+                    f"`{name}` of network_{k}'s optimizer works on one "
+                    "replica only: Keras updates every so many steps in a "
+                    "branch, in which TensorFlow cannot merge replicas. "
+                    f"{here} Leave {name} out."
                 )
 
 

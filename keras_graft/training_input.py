@@ -84,35 +84,101 @@ def check_epoch_ends(x: Any, steps_per_epoch: int | None) -> None:
         )
 
 
-def check_replicas_filled(
-    x: Any, batch_size: int | None, validation_split: float, replicas: int
+def check_batches_split(
+    x: Any,
+    batch_size: int | None,
+    steps_per_epoch: int | None,
+    validation_split: float,
+    replicas: int,
 ) -> None:
-    """Refuses arrays whose last batch leaves a replica without an example.
+    """Refuses batches that do not split evenly, where their size is known.
 
-    TensorFlow cannot go on from that: its statistics are 0 / 0. Of a dataset
-    nobody knows beforehand; let it drop its incomplete batches.
+    Of other data `DroppedExamples` tells after the first batch.
 
     Args:
         x: As for `keras.Model.fit`.
         batch_size: Likewise.
+        steps_per_epoch: Likewise.
         validation_split: Likewise.
         replicas: Number of replicas in sync.
 
     Raises:
-        ValueError: If the last batch is smaller than the replicas are many.
+        ValueError: If no batch could be trained on.
     """
-    sizes = [len(a) for a in keras.tree.flatten(x) if isinstance(a, np.ndarray)]
-    if replicas == 1 or not sizes:
-        return
-    examples = math.floor(sizes[0] * (1.0 - validation_split))
-    size = batch_size or _KERAS_BATCH_SIZE
-    last = examples % size or size
-    if last < replicas:
-        raise ValueError(
-            f"The last batch of an epoch would have {last} of the {examples} "
-            f"training examples, too few for {replicas} replicas. Leave "
-            f"{last} out, or choose another batch size than {size}."
-        )
+    leaves = keras.tree.flatten(
+        x.element_spec if isinstance(x, tf.data.Dataset) else x
+    )
+    if isinstance(x, tf.data.Dataset):
+        shape = getattr(leaves[0], "shape", None)
+        size = shape[0] if shape is not None and shape.rank else None
+    elif isinstance(leaves[0], np.ndarray | tf.Tensor):
+        examples = math.floor(len(leaves[0]) * (1.0 - validation_split))
+        size = batch_size or _KERAS_BATCH_SIZE
+        if steps_per_epoch and not batch_size:
+            size = math.ceil(examples / steps_per_epoch)
+        size = min(size, examples)
+    else:
+        size = None
+    if size is not None and size % replicas:
+        raise ValueError(_uneven_message(size, replicas))
+
+
+class DroppedExamples(keras.callbacks.Callback):
+    """Says how many examples a step leaves out.
+
+    A batch that does not split evenly over the replicas is not trained on:
+    the mean over the replicas would not be the mean over the batch. Most
+    often that is the incomplete last batch of an epoch.
+
+    Args:
+        scoring: What counts, in `trained` and `dropped`.
+        replicas: Number of replicas in sync.
+
+    Raises:
+        ValueError: After the first batch, if nothing was trained on.
+    """
+
+    def __init__(self, scoring: Any, replicas: int):
+        super().__init__()
+        self._scoring = scoring
+        self._replicas = replicas
+        self._looked = False
+        self._said = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._scoring.trained.reset_state()
+        self._scoring.dropped.reset_state()
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Once: a look waits for the devices.
+        if not self._looked and not int(self._scoring.trained.result()):
+            dropped = int(self._scoring.dropped.result())
+            size = dropped // (batch + 1)
+            raise ValueError(_uneven_message(size, self._replicas))
+        self._looked = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        dropped = int(self._scoring.dropped.result())
+        if dropped and not self._said:
+            self._said = True
+            trained = int(self._scoring.trained.result())
+            _LOG.warning(
+                "%d of the %d training examples of an epoch are left out: "
+                "their batch does not split evenly over %d replicas. Let the "
+                "data repeat, or choose a batch size that divides it.",
+                dropped,
+                dropped + trained,
+                self._replicas,
+            )
+
+
+def _uneven_message(size, replicas):
+    return (
+        f"A batch of {size} training examples does not split evenly over "
+        f"{replicas} replicas, so that nothing is left to train on. Let the "
+        f"batch size be a multiple of {replicas}, and give at least one whole "
+        "batch."
+    )
 
 
 def first_example(x: Any, y: Any, sample_weight: Any) -> tuple:

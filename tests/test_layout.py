@@ -28,6 +28,7 @@ ORDER = (
         "network_optimizers",
     ),
     ("diagnosis", "grafting", "distillation"),
+    ("replicas",),
     (
         "predictions",
         "kernel_measures",
