@@ -12,7 +12,6 @@ is, is named. Writes growth.json and growth.png.
 import argparse
 import dataclasses
 import json
-import math
 import pathlib
 import statistics
 import sys
@@ -66,10 +65,10 @@ def axes(model: str) -> dict[str, Axis]:
             {n: workload(networks=n) for n in (1, 2, 4, 8, 16)},
         ),
         "depth": Axis(
-            "layers of a ResNet",
+            "blocks in a stage of a ResNet",
             {
-                n: workload(model=f"resnet{n}", batch_size=64)
-                for n in (8, 14, 20, 32, 56, 110)
+                n: workload(model=f"resnet{6 * n + 2}", batch_size=64)
+                for n in (1, 2, 3, 5, 9, 18)
             },
         ),
         "batch": Axis(
@@ -88,14 +87,12 @@ def axes(model: str) -> dict[str, Axis]:
 
 def measure_point(workload: Workload, folder: pathlib.Path) -> dict[str, float]:
     """What a point costs, by name, in seconds or MiB."""
-    with (
-        keras_side("trainer", workload, folder) as side,
-        PeakMemory([side.pid]) as memory,
-    ):
-        side.receive()
-        built = side.ask(do="start")["build_seconds"]
-        first = side.ask(do="epoch")
-        epochs = [side.ask(do="epoch") for _ in range(_EPOCHS)]
+    with keras_side("trainer", workload, folder) as side:
+        with PeakMemory([side.pid]) as memory:
+            side.receive()
+            built = side.ask(do="start")["build_seconds"]
+            first = side.ask(do="epoch")
+            epochs = [side.ask(do="epoch") for _ in range(_EPOCHS)]
         drawn = side.ask(do="input", batches=_INPUT_BATCHES)["seconds"]
         monitors = side.ask(do="monitors")
 
@@ -217,18 +214,14 @@ def draw(result: dict, path: pathlib.Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    count = len(result["axes"])
-    columns = math.ceil(count / 2) if count > 2 else count
     figure, panels = pyplot.subplots(
-        math.ceil(count / columns),
-        columns,
-        figsize=(6.4 * columns, 4.8 * math.ceil(count / columns)),
+        len(result["axes"]),
+        figsize=(9, 4.5 * len(result["axes"])),
         squeeze=False,
     )
-    for panel in panels.flat[count:]:
-        panel.set_axis_off()
     for panel, axis in zip(panels.flat, result["axes"].values()):
         sizes = axis["sizes"]
+        panel.set_prop_cycle(color=pyplot.colormaps["tab20"].colors)
         for cost, values in axis["costs"].items():
             growth = axis["growth"][cost]
             panel.loglog(
@@ -248,7 +241,11 @@ def draw(result: dict, path: pathlib.Path) -> None:
         )
         panel.set_xlabel(axis["words"])
         panel.set_ylabel("cost over that of the smallest size")
-        panel.legend(fontsize="x-small")
+        panel.set_xticks(sizes, [str(size) for size in sizes])
+        panel.minorticks_off()
+        panel.legend(
+            fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5)
+        )
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

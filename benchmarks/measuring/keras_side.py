@@ -199,7 +199,7 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
         started,
         about,
         {
-            "gemm": _gemm_tool(trainer, train.from_epoch(0), flops),
+            "gemm": _gemm_tool(trainer, train, flops),
             "input": _input_tool(train),
             "monitors": _monitor_tool(trainer, splits.validation.images),
         },
@@ -280,7 +280,7 @@ def serve_grafts(channel: Channel, workload: Workload, folder: str) -> None:
         channel.send(seconds=time.perf_counter() - began, each=seconds)
 
 
-def _gemm_tool(trainer, dataset, flops):
+def _gemm_tool(trainer, train, flops):
     dtype = keras.config.dtype_policy().compute_dtype
     # Products of products neither overflow nor vanish.
     scaled = np.random.default_rng(0).normal(size=(_GEMM_SIZE, _GEMM_SIZE))
@@ -296,7 +296,7 @@ def _gemm_tool(trainer, dataset, flops):
     def measure(steps):
         if not batches:
             spread = trainer.distribute_strategy.experimental_distribute_dataset
-            batches.append(iter(spread(dataset)))
+            batches.append(iter(spread(train.from_epoch(0))))
             float(multiply(factor))
         pairs = []
         for _ in range(steps):
