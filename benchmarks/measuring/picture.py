@@ -44,23 +44,26 @@ def draw(results: Sequence[dict], path: pathlib.Path) -> None:
 
 
 def _draw_speeds(panel, results):
-    width = 0.8 / len(_SIDES)
-    for i, (key, words) in enumerate(_SIDES):
+    sides = [side for side in _SIDES if any(side[0] in r for r in results)]
+    width = 0.8 / len(sides)
+    for i, (key, words) in enumerate(sides):
         shown = [(at, r) for at, r in enumerate(results) if key in r]
         panel.bar(
-            [at + i * width for at, _ in shown],
+            [at + (i + 0.5) * width for at, _ in shown],
             [r[key] for _, r in shown],
             width,
             yerr=_reach(key, [r for _, r in shown]),
             label=words,
+            color=f"C{i}",
         )
     panel.set_xticks(
-        [at + 0.4 - width / 2 for at in range(len(results))],
+        [at + 0.4 for at in range(len(results))],
         [f"{r['networks']} x {r['model']}" for r in results],
         rotation=30 if len(results) > 3 else 0,
     )
     panel.set_ylabel("network-images a second, whole epoch")
-    panel.legend(fontsize="small")
+    panel.margins(y=0.25)
+    panel.legend(fontsize="small", loc="upper center", ncols=3)
 
 
 def _draw_ratios(panel, result):
@@ -69,13 +72,19 @@ def _draw_ratios(panel, result):
         range(len(shown)),
         [result[key] for key in shown],
         xerr=_reach_of_keys(shown, result),
-        color="tab:blue",
     )
+    highest = 1.0
     for at, key in enumerate(shown):
         target = next(t for t in TARGETS if t.key == key)
         for bound, color in ((target.floor, "tab:red"), (target.aim, "black")):
             panel.plot([bound] * 2, [at - 0.4, at + 0.4], color=color)
+        highest = max(highest, target.aim, result["intervals"][key][1])
     panel.set_xscale("log")
+    panel.set_xlim(0.5, 1.5 * highest)
+    ticks = [t for t in (0.5, 1, 2, 5, 10, 20, 50, 100) if t < 1.5 * highest]
+    panel.set_xticks(ticks, [str(tick) for tick in ticks])
+    panel.minorticks_off()
+    panel.axvline(1, color="grey", linewidth=0.8)
     panel.set_yticks(
         range(len(shown)), [key.replace("_", " ") for key in shown]
     )

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from measuring.intervals import CONFIDENCE
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -129,12 +131,15 @@ def rows(result: dict) -> list[list[str]]:
         if target.key not in result:
             continue
         low, high = result["intervals"][target.key]
+        coverage = result["coverage"][target.key]
+        # Too few rounds for 90 %.
+        note = "" if coverage >= CONFIDENCE else f" ({coverage:.0%})"
         sign = "" if target.larger else "at most "
         found.append(
             [
                 target.words,
                 _number(result[target.key]),
-                f"{_number(low)} to {_number(high)}",
+                f"{_number(low)} to {_number(high)}{note}",
                 *(
                     "" if bound is None else f"{sign}{_number(bound)}"
                     for bound in (target.floor, target.aim)
@@ -147,7 +152,7 @@ def rows(result: dict) -> list[list[str]]:
 def lines(result: dict) -> list[str]:
     """The table as text."""
     return [
-        f"{words:<50}{value:>9}  {interval:<20}{floor:<14}{aim}".rstrip()
+        f"{words:<50}{value:>9}  {interval:<24}{floor:<14}{aim}".rstrip()
         for words, value, interval, floor, aim in [
             ["", "median", "interval", "floor", "aim"],
             *rows(result),
