@@ -144,7 +144,8 @@ class PeerFeatureDistillation(DistillationTerm):
             )
             count = tf.add_n([live[j] for j in peers])
             found.append(weights[k] * total / tf.maximum(count, 1.0))
-        return found
+        shares = _shares_in(self.loss.loss)
+        return [shares * loss for loss in found]
 
     def get_config(self):
         loss = keras.saving.serialize_keras_object(self.loss)
@@ -154,6 +155,17 @@ class PeerFeatureDistillation(DistillationTerm):
     def from_config(cls, config):
         loss = keras.saving.deserialize_keras_object(config["loss"])
         return super().from_config({**config, "loss": loss})
+
+
+def _shares_in(loss):
+    """Into how many shares a loss was divided: the trainer divides too.
+
+    A `keras.losses.Loss` that reduces gives the share of its replica.
+    """
+    reduction = getattr(loss, "reduction", None)
+    if not isinstance(loss, keras.losses.Loss) or reduction in (None, "none"):
+        return 1
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _where_live(features, live):

@@ -159,3 +159,14 @@ def test_serialisation_round_trip():
     assert loaded.weight == 0.5
     assert loaded.feature_layers == ("a", "b")
     assert loaded.get_config() == term.get_config()
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", None])
+def test_loss_object_weighs_the_same_on_two_replicas(two_replicas, reduction):
+    loss = keras.losses.MeanSquaredError(reduction=reduction)
+    features = [[[1.0, 3.0]], [[2.0, 5.0]]]
+    found = two_replicas.run(lambda: losses(term_of(loss=loss), features))
+    for of_network in found:
+        # (1 + 4) / 2 on each replica; the trainer divides by their number.
+        for value in two_replicas.experimental_local_results(of_network):
+            assert value == pytest.approx(2.5)
