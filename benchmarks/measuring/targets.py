@@ -152,7 +152,7 @@ def rows(result: dict) -> list[list[str]]:
 def lines(result: dict) -> list[str]:
     """The table as text."""
     return [
-        f"{words:<50}{value:>9}  {interval:<24}{floor:<14}{aim}".rstrip()
+        f"{words:<50}{value:>9}  {interval:<26}{floor:<14}{aim}".rstrip()
         for words, value, interval, floor, aim in [
             ["", "median", "interval", "floor", "aim"],
             *rows(result),
