@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def prediction_divergence(probabilities: Sequence[np.ndarray]) -> float:
@@ -17,18 +18,16 @@ def prediction_divergence(probabilities: Sequence[np.ndarray]) -> float:
         Nats, at least 0: the mean over pairs and examples of
         `sum p * log(p / q)`. 0 for a single network.
     """
+    n = len(probabilities)
+    if n < 2:
+        return 0.0
     epsilon = keras.config.epsilon()
-    clipped = [
-        np.maximum(np.asarray(p, dtype="float64"), epsilon)
-        for p in probabilities
-    ]
-    pairs = [
-        np.mean(np.sum(p * (np.log(p) - np.log(q)), axis=-1))
-        for i, p in enumerate(clipped)
-        for j, q in enumerate(clipped)
-        if i != j
-    ]
-    return float(np.mean(pairs)) if pairs else 0.0
+    p = np.maximum(np.asarray(probabilities, dtype="float64"), epsilon)
+    log_p = np.log(p)
+    # The sum over pairs, in time that grows with n and not its square. A
+    # network paired with itself adds nothing.
+    total = n * np.sum(p * log_p) - np.sum(p.sum(axis=0) * log_p.sum(axis=0))
+    return float(max(total, 0.0) / (n * (n - 1) * p.shape[1]))
 
 
 class DivergenceMonitor(keras.callbacks.Callback):
@@ -50,18 +49,27 @@ class DivergenceMonitor(keras.callbacks.Callback):
         self.from_logits = from_logits
         self.batch_size = batch_size
 
-    def on_epoch_end(self, epoch, logs=None):
-        outputs = [self._predict(n) for n in self.model.networks]
-        logs["divergence"] = prediction_divergence(outputs)
+        self._probabilities = None
 
-    def _predict(self, network):
-        starts = range(0, len(self.images), self.batch_size)
-        outputs = np.concatenate(
-            [
-                network(self.images[i : i + self.batch_size], training=False)
-                for i in starts
-            ]
+    def on_train_begin(self, logs=None):
+        shape = (None, *np.shape(self.images)[1:])
+        dtype = np.asarray(self.images[:1]).dtype
+        # Called layer by layer, deep networks would take as long as many
+        # steps of training.
+        self._probabilities = tf.function(
+            self._predict, input_signature=[tf.TensorSpec(shape, dtype)]
         )
-        if not self.from_logits:
-            return outputs
-        return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        batches = [
+            self._probabilities(self.images[i : i + self.batch_size])
+            for i in range(0, len(self.images), self.batch_size)
+        ]
+        logs["divergence"] = prediction_divergence(
+            np.concatenate(batches, axis=1)
+        )
+
+    def _predict(self, images):
+        networks = self.model.networks
+        outputs = tf.stack([n(images, training=False) for n in networks])
+        return tf.nn.softmax(outputs) if self.from_logits else outputs
