@@ -35,7 +35,7 @@ class Arm:
             has one of its own.
         long: Whether the epochs are the study's times its `--num_networks`.
         teacher: Whether a trained teacher teaches.
-        average: Whether the average over the last epochs' weights is
+        average: Whether an average over the last epochs' weights is
             shipped.
         ensemble: Whether all networks are shipped, for the mean of their
             probabilities.
@@ -138,6 +138,8 @@ _ARMS = (
     ),
 )
 ARMS = {arm.name: arm for arm in _ARMS}
+# Behind an arm's name.
+_AVERAGE = ":average"
 
 
 def resolve(names: list[str]) -> tuple[Arm, ...]:
@@ -145,7 +147,8 @@ def resolve(names: list[str]) -> tuple[Arm, ...]:
 
     Args:
         names: Names of `ARMS`; `FILE.flags` is an arm of its own, called
-            like the file, described by its first comment.
+            like the file, described by its first comment. With `:average`
+            behind it an arm ships an average of weights.
 
     Returns:
         The arms, each once, in the order given.
@@ -154,17 +157,36 @@ def resolve(names: list[str]) -> tuple[Arm, ...]:
         ValueError: For a name that is none, with those that are.
     """
     found = {}
-    for name in names:
+    for given in names:
+        name, average = given.removesuffix(_AVERAGE), given.endswith(_AVERAGE)
         arm = _from_file(name) if name.endswith(".flags") else ARMS.get(name)
+        if arm is not None and average:
+            arm = _averaged(arm)
         if arm is None:
             near = difflib.get_close_matches(name, ARMS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ValueError(
                 f"There is no arm {name!r}.{hint} It must be one of "
-                f"{', '.join(ARMS)}, or a flagfile FILE.flags."
+                f"{', '.join(ARMS)}, or a flagfile FILE.flags; with "
+                f"{_AVERAGE} behind it, it ships an average of weights."
             )
         found[arm.name] = arm
     return tuple(found.values())
+
+
+def _averaged(arm: Arm) -> Arm:
+    if arm.average or arm.ensemble:
+        raise ValueError(
+            f"{arm.name}{_AVERAGE}: only an arm that ships one network, and "
+            "not an average already, can be averaged."
+        )
+    return dataclasses.replace(
+        arm,
+        name=f"{arm.name}_average",
+        description=f"{arm.description}; average of the last weights",
+        shared_run="",
+        average=True,
+    )
 
 
 def _from_file(name: str) -> Arm:

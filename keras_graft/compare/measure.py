@@ -76,7 +76,15 @@ def records_of(
     validation = None
     if splits.validation is not None:
         validation = [_probabilities(n, splits.validation) for n in networks]
-    selected, status = _selected(directory, run.average)
+    if run.average:
+        # Nothing but the networks is written: the best one is found here.
+        monitored = recipe.monitored_split(splits)
+        seen = test if validation is None else validation
+        accuracies = [_accuracy(p, monitored) for p in seen]
+        selected = int(np.argmax(accuracies))
+        status = ["live"] * len(networks)
+    else:
+        selected, status = _selected(directory)
     live = [k for k, health in enumerate(status) if health == "live"]
     history = results.read_history(directory.history)
     found = []
@@ -150,9 +158,7 @@ def _accuracy(probabilities, split):
     return float(np.mean(probabilities.argmax(axis=-1) == split.labels))
 
 
-def _selected(directory, average):
-    if average:
-        return 0, ["live"]
+def _selected(directory):
     found = json.loads(directory.results.read_text(encoding="utf-8"))
     names = [network["name"] for network in found["networks"]]
     statuses = [network["status"] for network in found["networks"]]

@@ -11,7 +11,6 @@ from keras_graft.compare import outcomes
 from keras_graft.compare import study as studies
 from keras_graft.compare.study import Run
 from keras_graft.compare.study import Study
-from keras_graft.compare.weight_averaging import training_batches
 from keras_graft.runs import recipe
 
 _CALIBRATION_STEPS = 20
@@ -42,7 +41,7 @@ def calibrate(study: Study, run: Run, splits: Any, flops: int) -> float:
     """Seconds for an operation, from a few steps of a run."""
     settings = studies.settings_of(study, run, study.grid[0])
     trainer = recipe.make_trainer(settings, splits)
-    batches = training_batches(settings, splits)
+    batches = recipe.TrainingData(settings, splits).from_epoch(0)
     steps = recipe.steps_per_epoch(settings, splits)
     # The first steps make the graph.
     trainer.fit(batches, steps_per_epoch=2, verbose=0)

@@ -1,9 +1,11 @@
-"""Ships the average of one network's weights over its last epochs.
+"""Ships an average of weights over the last epochs.
 
 Stochastic weight averaging (arXiv 1803.05407): the learning rate follows the
 run's schedule over the first three quarters of the epochs and then stays; the
 weights at the end of each later epoch are averaged, and BatchNormalization is
-estimated anew for the average.
+estimated anew for the average. Networks that are grafted from each other to
+the end lie near each other, so that theirs are averaged together; others have
+an average each.
 """
 
 import time
@@ -12,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft import data
 from keras_graft.grafting.batch_norm import reestimate_batch_norm
 from keras_graft.runs import recipe
 from keras_graft.runs import strategy as devices
@@ -44,50 +45,47 @@ class HeldSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class WeightAverage(keras.callbacks.Callback):
-    """Averages the weights of network 0 at the end of its last epochs.
+    """Averages the networks' weights at the end of their last epochs.
 
     Args:
         start: First epoch, counted from 0, whose weights count.
+        together: Whether the networks have one average, over all of them.
     """
 
-    def __init__(self, start):
+    def __init__(self, start, together=False):
         super().__init__()
         self._start = start
+        self._together = together
         self._count = 0
-        self._mean = []
+        self._means = []
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch < self._start:
             return
-        weights = self.model.networks[0].get_weights()
+        weights = [n.get_weights() for n in self.model.networks]
+        if self._together:
+            weights = [[np.mean(w, axis=0) for w in zip(*weights, strict=True)]]
         if not self._count:
-            self._mean = [np.zeros(w.shape, "float64") for w in weights]
+            self._means = [
+                [np.zeros(w.shape, "float64") for w in of_network]
+                for of_network in weights
+            ]
         self._count += 1
-        for mean, weight in zip(self._mean, weights, strict=True):
-            mean += (weight - mean) / self._count
+        for means, of_network in zip(self._means, weights, strict=True):
+            for mean, weight in zip(means, of_network, strict=True):
+                mean += (weight - mean) / self._count
 
     def apply(self) -> None:
-        """Puts the averages into the network."""
-        self.model.networks[0].set_weights(self._mean)
-
-
-def training_batches(settings: Any, splits: data.Splits) -> Any:
-    """The batches of a run of one network."""
-    return data.training_batches(
-        splits.train,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        augment=settings.augment,
-        num_classes=splits.num_classes,
-        steps_per_epoch=settings.steps_per_epoch,
-    )
+        """Puts the averages into the networks."""
+        for k, network in enumerate(self.model.networks):
+            network.set_weights(self._means[0 if self._together else k])
 
 
 def run(settings: Any) -> float:
-    """Trains one network and saves its average as `network_0.keras`.
+    """Trains and saves the averages as `network_k.keras`.
 
     Args:
-        settings: The run's flags, for one network without graft.
+        settings: The run's flags.
 
     Returns:
         Seconds of the training.
@@ -95,28 +93,36 @@ def run(settings: Any) -> float:
     strategy = devices.make_strategy(settings.strategy, settings.replicas)
     devices.set_precision(settings.precision)
     splits = recipe.load_splits(settings)
-    steps = recipe.steps_per_epoch(settings, splits)
+    batches = recipe.TrainingData(settings, splits)
+    steps = batches.steps_per_epoch
     hold = round(_HELD_FROM * settings.epochs)
     with devices.scope_of(strategy):
         trainer = recipe.make_trainer(settings, splits)
-        (rate,) = recipe.learning_rates(settings)
-        (optimizer,) = trainer.optimizer.optimizers
-        optimizer.learning_rate = HeldSchedule(
-            recipe.schedule(rate, settings.schedule, settings.epochs, steps),
-            hold * steps,
-        )
+        rates = recipe.learning_rates(settings)
+        for optimizer, rate in zip(
+            trainer.optimizer.optimizers, rates, strict=True
+        ):
+            course = recipe.schedule(
+                rate, settings.schedule, settings.epochs, steps
+            )
+            optimizer.learning_rate = HeldSchedule(course, hold * steps)
     directory = RunDirectory(settings.workdir)
-    average = WeightAverage(min(hold, settings.epochs - 1))
-    batches = training_batches(settings, splits)
+    graft = recipe.make_graft_callback(settings)
+    average = WeightAverage(
+        min(hold, settings.epochs - 1),
+        together=settings.graft_source == "external"
+        and graft is not None
+        and settings.graft_stop is None,
+    )
     started = time.monotonic()
     trainer.fit(
         batches,
         epochs=settings.epochs,
-        steps_per_epoch=steps,
         validation_data=recipe.evaluation_data(
             settings, splits, recipe.monitored_split(splits)
         ),
         callbacks=[
+            *([] if graft is None else [graft]),
             average,
             keras.callbacks.CSVLogger(str(directory.history)),
             Progress(settings.epochs, steps),
@@ -124,9 +130,14 @@ def run(settings: Any) -> float:
         verbose=0,
     )
     average.apply()
-    (network,) = trainer.networks
-    images = np.concatenate([x for x, _ in batches.take(steps)])
-    reestimate_batch_norm(network, images, settings.batch_size)
-    seconds = time.monotonic() - started
-    network.save(directory.network(0))
-    return seconds
+    images = _images(batches.from_epoch(0).take(steps))
+    for k, network in enumerate(trainer.networks):
+        reestimate_batch_norm(network, images, settings.batch_size)
+        network.save(directory.network(k))
+    return time.monotonic() - started
+
+
+def _images(batches):
+    """The images of some batches, as network 0 sees them."""
+    views = [x["network_0"] if isinstance(x, dict) else x for x, _ in batches]
+    return np.concatenate(views)

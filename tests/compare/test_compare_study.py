@@ -107,6 +107,26 @@ def test_flagfile_is_an_arm_of_its_own(tmp_path):
     assert settings_by_run(study)["late"].graft_start == 5
 
 
+def test_any_arm_with_one_network_can_ship_an_average(tmp_path):
+    file = tmp_path / "late.flags"
+    file.write_text("# graft from epoch 5 on\n--graft\n--graft_start=5\n")
+    names = ("mutual", "mutual:average", f"{file}:average")
+    study = make_study(tmp_path, names=names)
+    runs = {run.name: run for run in studies.arm_runs(study)}
+    assert list(runs) == ["mutual", "mutual_average", "late_average"]
+    assert [run.average for run in runs.values()] == [False, True, True]
+    assert runs["mutual_average"].flags == runs["mutual"].flags
+    assert study.arms[2].description == (
+        "graft from epoch 5 on; average of the last weights"
+    )
+
+
+@pytest.mark.parametrize("name", ["swa", "ensemble"])
+def test_average_of_what_is_one_or_is_several_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name}:average: only an arm"):
+        arms.resolve([f"{name}:average"])
+
+
 def test_flagfile_with_the_name_of_an_arm_is_refused(tmp_path):
     file = tmp_path / "independent.flags"
     file.write_text("--graft\n")
