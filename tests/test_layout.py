@@ -190,7 +190,14 @@ def test_every_folder_of_the_package_is_installed():
         path.parent.relative_to(ROOT).as_posix().replace("/", ".")
         for path in (ROOT / "keras_graft").rglob("*.py")
     }
-    assert set(packages) == folders | {"keras_graft.recipes"}
+    recipes = {
+        path.parent.relative_to(ROOT / "launch").as_posix()
+        for path in (ROOT / "launch").rglob("*.flags")
+    }
+    folders |= {
+        f"keras_graft.recipes.{name}".removesuffix("..") for name in recipes
+    }
+    assert set(packages) == folders
 
 
 def test_only_the_package_itself_is_installed_at_top_level():

@@ -2,12 +2,10 @@
 
 import functools
 import json
-import platform
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_graft import diagnosis
 from keras_graft import models
@@ -23,7 +21,7 @@ from keras_graft.flops import training_flops
 from keras_graft.runs import recipe
 from keras_graft.runs import results
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.version import __version__
+from keras_graft.runs.versions import versions
 
 _BATCH = 1000
 
@@ -133,7 +131,7 @@ def records_of(
                     inference_flops(networks[k]) for k in ships
                 ),
                 status=status,
-                versions=_versions(),
+                versions=versions(),
             )
         )
     return found
@@ -193,13 +191,3 @@ def _by_validation(arm, ships, validation, splits, history):
     best = "best_epoch_test" if validation is None else "best_validation"
     found[f"{best}_accuracy"] = max(by_epoch)
     return found
-
-
-def _versions():
-    return {
-        "keras_graft": __version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

@@ -3,14 +3,12 @@
 import json
 import logging
 import pathlib
-import platform
 import time
 import zlib
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_graft.callback_order import CheckpointCallback
 from keras_graft.runs import checkpoint as files
@@ -19,7 +17,7 @@ from keras_graft.runs.callback_states import read_states
 from keras_graft.runs.callback_states import restore_states
 from keras_graft.runs.training_state import assign_arrays
 from keras_graft.runs.training_state import read_arrays
-from keras_graft.version import __version__
+from keras_graft.runs.versions import versions
 from keras_graft.workers import WorkersDifferError
 from keras_graft.workers import disagreements
 from keras_graft.workers import worker_of
@@ -273,11 +271,7 @@ def _made_by(trainer):
     strategy = trainer.distribute_strategy
     workers = worker_of(strategy).count
     return {
-        "keras_graft": __version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
+        **versions(),
         "replicas": strategy.num_replicas_in_sync,
         **({"workers": workers} if workers > 1 else {}),
     }

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,8 +15,8 @@ from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.resuming import where_it_stopped
 from keras_graft.runs.run_directory import flag_values
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.versions import versions
 from keras_graft.runs.watchdog import Watchdog
-from keras_graft.version import __version__
 from keras_graft.workers import WorkersDifferError
 from keras_graft.workers import disagreements
 from keras_graft.workers import gather
@@ -56,7 +55,7 @@ def refuse_other_runs(strategy: Any, flags_text: str, splits: Any) -> None:
     facts = {
         "the flags": _checksum(sorted(shared.items())),
         "the versions of keras_graft, keras, tensorflow and numpy": _checksum(
-            [__version__, keras.__version__, tf.__version__, np.__version__]
+            [v for name, v in versions().items() if name != "python"]
         ),
         "the images": zlib.crc32(np.ascontiguousarray(splits.train.images)),
         "the labels": zlib.crc32(np.ascontiguousarray(splits.train.labels)),

@@ -49,9 +49,7 @@ def test_networks_have_one_average_together_or_one_each(small_network):
         average.on_epoch_end(0)
         average.apply()
         for network, offset in zip(networks, expected, strict=True):
-            for before, after in zip(
-                start, network.get_weights(), strict=True
-            ):
+            for before, after in zip(start, network.get_weights(), strict=True):
                 np.testing.assert_allclose(after, before + offset, rtol=1e-6)
 
 
