@@ -10,7 +10,6 @@ here, in a blink, before anything heavy is imported or any folder is made.
 """
 
 import csv
-import dataclasses
 import hashlib
 import io
 import os
@@ -18,309 +17,17 @@ import pathlib
 import re
 import sys
 from collections import namedtuple
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
-from typing import NamedTuple
 
 from absl import flags as absl_flags
 
+from keras_graft import flag_table
 from keras_graft import flagfiles
-from keras_graft import models
-from keras_graft.data.names import AUGMENTS
-from keras_graft.data.names import BATCHES
-from keras_graft.data.names import DATASETS
-from keras_graft.flag_types import Choice
-from keras_graft.flag_types import Integer
-from keras_graft.flag_types import ModelFiles
-from keras_graft.flag_types import Number
-from keras_graft.flag_types import Path
 
-
-@dataclasses.dataclass(frozen=True)
-class _Spec:
-    """A flag: name, default (None: not set), parser (None: switch), help."""
-
-    name: str
-    default: Any
-    parser: absl_flags.ArgumentParser | None
-    help: str
-
-
-_GROUPS: dict[str, tuple[_Spec, ...]] = {
-    # What the networks see.
-    "Data": (
-        _Spec("dataset", "digits", Choice(DATASETS), "Images to train on."),
-        _Spec(
-            "data_dir",
-            None,
-            Path(),
-            "Folder of the prepared TFDS datasets. Not set: TFDS' own, "
-            "~/tensorflow_datasets.",
-        ),
-        _Spec(
-            "train_examples",
-            None,
-            Integer(1),
-            "Number of training images, drawn before the validation split is "
-            "cut: for small-data studies and quick tries. Not set: all.",
-        ),
-        _Spec(
-            "validation_fraction",
-            0.1,
-            Number("[0, 1)"),
-            "Share of the training images that is held out to choose the "
-            "shipped network. 0 chooses on the test set, as the paper did, "
-            "and says so in results.json.",
-        ),
-        _Spec(
-            "augment",
-            "none",
-            Choice(AUGMENTS),
-            "Augmentation of the training images, a stream of its own for "
-            "every network. standard: pad, crop and flip; the others come on "
-            "top of it.",
-        ),
-        _Spec(
-            "batches",
-            "shared",
-            Choice(BATCHES),
-            "shared: the networks see the same images in a step; own: each "
-            "has its own order, as in the paper, which rules out mutual "
-            "distillation.",
-        ),
-    ),
-    # What is trained.
-    "Networks": (
-        _Spec(
-            "model",
-            "resnet8",
-            Choice(models.names()),
-            "Architecture of every network.",
-        ),
-        _Spec(
-            "num_networks",
-            3,
-            Integer(1),
-            "Number of networks trained together (N). Cost grows with N; one "
-            "of them is shipped. 1 trains like a plain fit.",
-        ),
-        _Spec(
-            "seed",
-            0,
-            Integer(0),
-            "Seed of initial weights, data order and augmentation. The same "
-            "seed repeats a run.",
-        ),
-    ),
-    # How it is trained.
-    "Optimisation": (
-        _Spec("epochs", 20, Integer(1), "Number of epochs."),
-        _Spec(
-            "steps_per_epoch",
-            None,
-            Integer(1),
-            "Steps in an epoch. A run resumes at an epoch's beginning: fewer "
-            "steps lose less. Not set: one pass over the training images.",
-        ),
-        _Spec(
-            "batch_size",
-            64,
-            Integer(1),
-            "Images in a step, over all replicas together.",
-        ),
-        _Spec(
-            "learning_rate",
-            0.1,
-            Number("(0, 100]"),
-            "Initial learning rate of SGD, before --learning_rate_spread.",
-        ),
-        _Spec(
-            "learning_rate_spread",
-            "ring",
-            Choice(("none", "ring")),
-            "ring: network k of N starts at learning_rate times "
-            "(1 + cos(pi (N - k) / N)) / 2, k from 1, since equal networks on "
-            "equal batches become one; none: all start alike.",
-        ),
-        _Spec(
-            "schedule",
-            "cosine",
-            Choice(("constant", "step", "cosine")),
-            "Course of the learning rate. step: a tenth after 30, 60 and 90 "
-            "percent of the epochs (the paper's 60, 120, 180 of 200); cosine: "
-            "to 0, by step.",
-        ),
-        _Spec("momentum", 0.9, Number("[0, 1)"), "Momentum of SGD."),
-        _Spec(
-            "weight_decay",
-            5e-4,
-            Number("[0, 1]"),
-            "Times the weight, added to the gradient before momentum, on "
-            "every trainable variable, as in PyTorch and the paper. It "
-            "decides how many filters become invalid.",
-        ),
-        _Spec(
-            "precision",
-            "float32",
-            Choice(("float32", "bfloat16", "float16")),
-            "Type of the computation; weights and grafts stay float32.",
-        ),
-    ),
-    # Method: weights from a peer between epochs.
-    "Graft": (
-        _Spec("graft", True, None, "Graft between epochs."),
-        _Spec(
-            "graft_source",
-            "external",
-            Choice(("external", "internal", "noise")),
-            "Where grafted weights come from: a peer (the method), the "
-            "network's own filters, or Gaussian noise.",
-        ),
-        _Spec(
-            "graft_criterion",
-            "entropy",
-            Choice(("entropy", "l1", "gamma")),
-            "What measures the information of a layer (entropy, l1) or of a "
-            "filter (gamma, the scale of its BatchNorm).",
-        ),
-        _Spec(
-            "graft_amplitude",
-            0.4,
-            Number("[0, 1]"),
-            "The paper's A: a layer keeps a share of itself within "
-            "0.5 +- amplitude / 2. 0 is plain averaging.",
-        ),
-        _Spec(
-            "graft_slope",
-            10.0,
-            Number("[0, inf)"),
-            "The paper's c, per nat of entropy: how sharply the share "
-            "follows the difference in information. 500 is nearly a switch.",
-        ),
-        _Spec(
-            "graft_threshold",
-            0.1,
-            Number("(0, inf)"),
-            "Sources internal and noise change the filters whose l1 norm is "
-            "below this.",
-        ),
-        _Spec(
-            "graft_blend",
-            "block",
-            Choice(("kernels", "block")),
-            "kernels: convolution kernels only; block: also every layer "
-            "without a kernel and the classifier, with the coefficient of "
-            "the convolution that feeds it.",
-        ),
-        _Spec("graft_every", 1, Integer(1), "Epochs between two grafts."),
-        _Spec(
-            "graft_start",
-            1,
-            Integer(0),
-            "Epoch, counted from 0, at whose beginning the first graft is.",
-        ),
-        _Spec(
-            "graft_stop",
-            None,
-            Integer(1),
-            "Epoch, counted from 0, from which on there are no grafts. "
-            "Not set: to the end.",
-        ),
-    ),
-    # Cultivation: what the networks learn from each other and from teachers.
-    "Distillation": (
-        _Spec(
-            "mutual_weight",
-            1.0,
-            Number("[0, inf)"),
-            "Weight of the distillation from the peers, next to 1 for the "
-            "labels. 0 leaves it out.",
-        ),
-        _Spec(
-            "mutual_temperature",
-            2.0,
-            Number("(0, inf)"),
-            "Divides the logits of networks and peers; 1 leaves them as "
-            "they are.",
-        ),
-        _Spec(
-            "teachers",
-            None,
-            ModelFiles(),
-            "Trained models with the networks' inputs and outputs, which "
-            "teach but do not learn (the paper's grafting+). Not set: none.",
-        ),
-        _Spec(
-            "teacher_weight",
-            1.0,
-            Number("[0, inf)"),
-            "Weight of the distillation from the teachers, next to 1 for "
-            "the labels.",
-        ),
-        _Spec(
-            "teacher_temperature",
-            2.0,
-            Number("(0, inf)"),
-            "Divides the logits of networks and teachers.",
-        ),
-    ),
-    # What it runs on.
-    "Machine": (
-        _Spec(
-            "strategy",
-            "auto",
-            Choice(("auto", "none", "mirrored", "multiworker")),
-            "How devices share a step. auto: multiworker where TF_CONFIG "
-            "names a cluster, mirrored on several GPUs or with --replicas, "
-            "else none.",
-        ),
-        _Spec(
-            "replicas",
-            None,
-            Integer(1),
-            "Devices of this host that share a step; on a host without GPU "
-            "that many logical CPU devices are made. Not set: every GPU.",
-        ),
-        _Spec(
-            "steps_per_execution",
-            1,
-            Integer(1),
-            "Steps that TensorFlow runs before Python hears of them: more "
-            "are faster on a GPU, and the progress bar is coarser. A divisor "
-            "of the steps of an epoch; above 1 on one device only.",
-        ),
-        _Spec("jit", False, None, "Compile the training step with XLA."),
-    ),
-    # The run and its folder.
-    "Run": (
-        _Spec(
-            "workdir",
-            None,
-            Path(),
-            "Folder of the run: results, models, checkpoints. Not set: in "
-            "runs/ of the current folder, named after the flagfile and the "
-            "flags given beside it.",
-        ),
-        _Spec(
-            "resume",
-            "auto",
-            Choice(("auto", "must", "never")),
-            "auto: from the newest checkpoint of --workdir, if any; must: "
-            "fail where there is none; never: start anew, and fail where "
-            "there is one.",
-        ),
-        _Spec(
-            "invalid_threshold",
-            0.1,
-            Number("(0, inf)"),
-            "A filter whose l1 norm is below this counts as invalid.",
-        ),
-        _Spec("plan", False, None, "Print what the run would cost, and stop."),
-    ),
+_SPECS = {
+    spec.name: spec for specs in flag_table.GROUPS.values() for spec in specs
 }
-
-_SPECS = {spec.name: spec for specs in _GROUPS.values() for spec in specs}
 
 Settings = namedtuple("Settings", tuple(_SPECS))
 Settings.__doc__ = (
@@ -332,81 +39,6 @@ Settings.__doc__ = (
 # Where a run lies and how long it is do not make it another run.
 _NOT_IN_A_RUN_NAME = {"workdir", "data_dir", "epochs", "resume", "plan"}
 _RUN_NAME_LENGTH = 100
-
-
-class _Rule(NamedTuple):
-    """Flags that have no meaning.
-
-    Attributes:
-        cause: the flag that takes the meaning from them.
-        applies: whether it does in given settings.
-        names: the flags without a meaning.
-        reason: why, for the user.
-    """
-
-    cause: str
-    applies: Callable[[Settings], bool]
-    names: tuple[str, ...]
-    reason: str
-
-
-# In this order: what one rule resets may be the cause of the next.
-_RULES = (
-    _Rule(
-        "dataset",
-        lambda values: values.dataset == "digits",
-        ("data_dir",),
-        "digits come with scikit-learn",
-    ),
-    _Rule(
-        "graft",
-        lambda values: not values.graft,
-        tuple(spec.name for spec in _GROUPS["Graft"][1:]),
-        "nothing is grafted",
-    ),
-    _Rule(
-        "graft_source",
-        lambda values: values.graft_source != "external",
-        ("graft_criterion", "graft_amplitude", "graft_slope", "graft_blend"),
-        "only a graft from a peer weighs two layers against each other",
-    ),
-    _Rule(
-        "graft_source",
-        lambda values: values.graft_source == "external",
-        ("graft_threshold",),
-        "only the sources internal and noise choose filters by their norm",
-    ),
-    _Rule(
-        "graft_criterion",
-        lambda values: values.graft_criterion == "gamma",
-        ("graft_amplitude", "graft_slope"),
-        "the share of a filter is its part of the two BatchNorm scales",
-    ),
-    _Rule(
-        "mutual_weight",
-        lambda values: values.mutual_weight == 0,
-        ("mutual_temperature",),
-        "there is no mutual distillation",
-    ),
-    _Rule(
-        "teachers",
-        lambda values: not values.teachers,
-        ("teacher_weight", "teacher_temperature"),
-        "nobody teaches",
-    ),
-    _Rule(
-        "teacher_weight",
-        lambda values: values.teacher_weight == 0,
-        ("teacher_temperature",),
-        "the teachers are not heard",
-    ),
-    _Rule(
-        "strategy",
-        lambda values: values.strategy == "none",
-        ("replicas",),
-        "one device does everything",
-    ),
-)
 
 
 def define(flag_values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
@@ -526,7 +158,7 @@ def _drop_superseded(
         for index, argument in enumerate(arguments)
         if argument.text.startswith("-")
     }
-    for rule in _RULES:
+    for rule in flag_table.RULES:
         if not rule.applies(settings(flag_values)):
             continue
         cause = position.get(rule.cause, -1)
@@ -622,7 +254,10 @@ def flags_text(values: Settings) -> str:
         values: the settings of the run.
     """
     unused = {
-        name for rule in _RULES if rule.applies(values) for name in rule.names
+        name
+        for rule in flag_table.RULES
+        if rule.applies(values)
+        for name in rule.names
     }
     lines = [
         _text(name, value)
@@ -648,7 +283,7 @@ def _text(name: str, value: Any) -> str:
 def table() -> str:
     """Returns the Markdown table of all flags, as BUILD.md shows it."""
     lines = []
-    for group, specs in _GROUPS.items():
+    for group, specs in flag_table.GROUPS.items():
         lines += [
             f"**{group}**",
             "",

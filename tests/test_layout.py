@@ -14,6 +14,7 @@ ORDER = (
     ("compare",),
     ("launch",),
     ("flags",),
+    ("flag_table",),
     ("flag_types", "flagfiles"),
     ("runs",),
     ("data", "models"),

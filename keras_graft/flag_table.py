@@ -1,0 +1,375 @@
+"""What flags there are: a table, and which of them others make meaningless."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
+
+from keras_graft import models
+from keras_graft.data.names import AUGMENTS
+from keras_graft.data.names import BATCHES
+from keras_graft.data.names import DATASETS
+from keras_graft.flag_types import Choice
+from keras_graft.flag_types import Integer
+from keras_graft.flag_types import ModelFiles
+from keras_graft.flag_types import Number
+from keras_graft.flag_types import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A flag: name, default (None: not set), parser (None: switch), help."""
+
+    name: str
+    default: Any
+    parser: Any
+    help: str
+
+
+GROUPS: dict[str, tuple[Spec, ...]] = {
+    # What the networks see.
+    "Data": (
+        Spec("dataset", "digits", Choice(DATASETS), "Images to train on."),
+        Spec(
+            "data_dir",
+            None,
+            Path(),
+            "Folder of the prepared TFDS datasets. Not set: TFDS' own, "
+            "~/tensorflow_datasets.",
+        ),
+        Spec(
+            "train_examples",
+            None,
+            Integer(1),
+            "Number of training images, drawn before the validation split is "
+            "cut: for small-data studies and quick tries. Not set: all.",
+        ),
+        Spec(
+            "validation_fraction",
+            0.1,
+            Number("[0, 1)"),
+            "Share of the training images that is held out to choose the "
+            "shipped network. 0 chooses on the test set, as the paper did, "
+            "and says so in results.json.",
+        ),
+        Spec(
+            "augment",
+            "none",
+            Choice(AUGMENTS),
+            "Augmentation of the training images, a stream of its own for "
+            "every network. standard: pad, crop and flip; the others come on "
+            "top of it.",
+        ),
+        Spec(
+            "batches",
+            "shared",
+            Choice(BATCHES),
+            "shared: the networks see the same images in a step; own: each "
+            "has its own order, as in the paper, which rules out mutual "
+            "distillation.",
+        ),
+    ),
+    # What is trained.
+    "Networks": (
+        Spec(
+            "model",
+            "resnet8",
+            Choice(models.names()),
+            "Architecture of every network.",
+        ),
+        Spec(
+            "num_networks",
+            3,
+            Integer(1),
+            "Number of networks trained together (N). Cost grows with N; one "
+            "of them is shipped. 1 trains like a plain fit.",
+        ),
+        Spec(
+            "seed",
+            0,
+            Integer(0),
+            "Seed of initial weights, data order and augmentation. The same "
+            "seed repeats a run.",
+        ),
+    ),
+    # How it is trained.
+    "Optimisation": (
+        Spec("epochs", 20, Integer(1), "Number of epochs."),
+        Spec(
+            "steps_per_epoch",
+            None,
+            Integer(1),
+            "Steps in an epoch. A run resumes at an epoch's beginning: fewer "
+            "steps lose less. Not set: one pass over the training images.",
+        ),
+        Spec(
+            "batch_size",
+            64,
+            Integer(1),
+            "Images in a step, over all replicas together.",
+        ),
+        Spec(
+            "learning_rate",
+            0.1,
+            Number("(0, 100]"),
+            "Initial learning rate of SGD, before --learning_rate_spread.",
+        ),
+        Spec(
+            "learning_rate_spread",
+            "ring",
+            Choice(("none", "ring")),
+            "ring: network k of N starts at learning_rate times "
+            "(1 + cos(pi (N - k) / N)) / 2, k from 1, since equal networks on "
+            "equal batches become one; none: all start alike.",
+        ),
+        Spec(
+            "schedule",
+            "cosine",
+            Choice(("constant", "step", "cosine")),
+            "Course of the learning rate. step: a tenth after 30, 60 and 90 "
+            "percent of the epochs (the paper's 60, 120, 180 of 200); cosine: "
+            "to 0, by step.",
+        ),
+        Spec("momentum", 0.9, Number("[0, 1)"), "Momentum of SGD."),
+        Spec(
+            "weight_decay",
+            5e-4,
+            Number("[0, 1]"),
+            "Times the weight, added to the gradient before momentum, on "
+            "every trainable variable, as in PyTorch and the paper. It "
+            "decides how many filters become invalid.",
+        ),
+        Spec(
+            "precision",
+            "float32",
+            Choice(("float32", "bfloat16", "float16")),
+            "Type of the computation; weights and grafts stay float32.",
+        ),
+    ),
+    # Method: weights from a peer between epochs.
+    "Graft": (
+        Spec("graft", True, None, "Graft between epochs."),
+        Spec(
+            "graft_source",
+            "external",
+            Choice(("external", "internal", "noise")),
+            "Where grafted weights come from: a peer (the method), the "
+            "network's own filters, or Gaussian noise.",
+        ),
+        Spec(
+            "graft_criterion",
+            "entropy",
+            Choice(("entropy", "l1", "gamma")),
+            "What measures the information of a layer (entropy, l1) or of a "
+            "filter (gamma, the scale of its BatchNorm).",
+        ),
+        Spec(
+            "graft_amplitude",
+            0.4,
+            Number("[0, 1]"),
+            "The paper's A: a layer keeps a share of itself within "
+            "0.5 +- amplitude / 2. 0 is plain averaging.",
+        ),
+        Spec(
+            "graft_slope",
+            10.0,
+            Number("[0, inf)"),
+            "The paper's c, per nat of entropy: how sharply the share "
+            "follows the difference in information. 500 is nearly a switch.",
+        ),
+        Spec(
+            "graft_threshold",
+            0.1,
+            Number("(0, inf)"),
+            "Sources internal and noise change the filters whose l1 norm is "
+            "below this.",
+        ),
+        Spec(
+            "graft_blend",
+            "block",
+            Choice(("kernels", "block")),
+            "kernels: convolution kernels only; block: also every layer "
+            "without a kernel and the classifier, with the coefficient of "
+            "the convolution that feeds it.",
+        ),
+        Spec("graft_every", 1, Integer(1), "Epochs between two grafts."),
+        Spec(
+            "graft_start",
+            1,
+            Integer(0),
+            "Epoch, counted from 0, at whose beginning the first graft is.",
+        ),
+        Spec(
+            "graft_stop",
+            None,
+            Integer(1),
+            "Epoch, counted from 0, from which on there are no grafts. "
+            "Not set: to the end.",
+        ),
+    ),
+    # Cultivation: what the networks learn from each other and from teachers.
+    "Distillation": (
+        Spec(
+            "mutual_weight",
+            1.0,
+            Number("[0, inf)"),
+            "Weight of the distillation from the peers, next to 1 for the "
+            "labels. 0 leaves it out.",
+        ),
+        Spec(
+            "mutual_temperature",
+            2.0,
+            Number("(0, inf)"),
+            "Divides the logits of networks and peers; 1 leaves them as "
+            "they are.",
+        ),
+        Spec(
+            "teachers",
+            None,
+            ModelFiles(),
+            "Trained models with the networks' inputs and outputs, which "
+            "teach but do not learn (the paper's grafting+). Not set: none.",
+        ),
+        Spec(
+            "teacher_weight",
+            1.0,
+            Number("[0, inf)"),
+            "Weight of the distillation from the teachers, next to 1 for "
+            "the labels.",
+        ),
+        Spec(
+            "teacher_temperature",
+            2.0,
+            Number("(0, inf)"),
+            "Divides the logits of networks and teachers.",
+        ),
+    ),
+    # What it runs on.
+    "Machine": (
+        Spec(
+            "strategy",
+            "auto",
+            Choice(("auto", "none", "mirrored", "multiworker")),
+            "How devices share a step. auto: multiworker where TF_CONFIG "
+            "names a cluster, mirrored on several GPUs or with --replicas, "
+            "else none.",
+        ),
+        Spec(
+            "replicas",
+            None,
+            Integer(1),
+            "Devices of this host that share a step; on a host without GPU "
+            "that many logical CPU devices are made. Not set: every GPU.",
+        ),
+        Spec(
+            "steps_per_execution",
+            1,
+            Integer(1),
+            "Steps that TensorFlow runs before Python hears of them: more "
+            "are faster on a GPU, and the progress bar is coarser. A divisor "
+            "of the steps of an epoch; above 1 on one device only.",
+        ),
+        Spec("jit", False, None, "Compile the training step with XLA."),
+    ),
+    # The run and its folder.
+    "Run": (
+        Spec(
+            "workdir",
+            None,
+            Path(),
+            "Folder of the run: results, models, checkpoints. Not set: in "
+            "runs/ of the current folder, named after the flagfile and the "
+            "flags given beside it.",
+        ),
+        Spec(
+            "resume",
+            "auto",
+            Choice(("auto", "must", "never")),
+            "auto: from the newest checkpoint of --workdir, if any; must: "
+            "fail where there is none; never: start anew, and fail where "
+            "there is one.",
+        ),
+        Spec(
+            "invalid_threshold",
+            0.1,
+            Number("(0, inf)"),
+            "A filter whose l1 norm is below this counts as invalid.",
+        ),
+        Spec("plan", False, None, "Print what the run would cost, and stop."),
+    ),
+}
+
+
+class Rule(NamedTuple):
+    """Flags that have no meaning.
+
+    Attributes:
+        cause: the flag that takes the meaning from them.
+        applies: whether it does in given settings.
+        names: the flags without a meaning.
+        reason: why, for the user.
+    """
+
+    cause: str
+    applies: Callable[[Any], bool]
+    names: tuple[str, ...]
+    reason: str
+
+
+# In this order: what one rule resets may be the cause of the next.
+RULES = (
+    Rule(
+        "dataset",
+        lambda values: values.dataset == "digits",
+        ("data_dir",),
+        "digits come with scikit-learn",
+    ),
+    Rule(
+        "graft",
+        lambda values: not values.graft,
+        tuple(spec.name for spec in GROUPS["Graft"][1:]),
+        "nothing is grafted",
+    ),
+    Rule(
+        "graft_source",
+        lambda values: values.graft_source != "external",
+        ("graft_criterion", "graft_amplitude", "graft_slope", "graft_blend"),
+        "only a graft from a peer weighs two layers against each other",
+    ),
+    Rule(
+        "graft_source",
+        lambda values: values.graft_source == "external",
+        ("graft_threshold",),
+        "only the sources internal and noise choose filters by their norm",
+    ),
+    Rule(
+        "graft_criterion",
+        lambda values: values.graft_criterion == "gamma",
+        ("graft_amplitude", "graft_slope"),
+        "the share of a filter is its part of the two BatchNorm scales",
+    ),
+    Rule(
+        "mutual_weight",
+        lambda values: values.mutual_weight == 0,
+        ("mutual_temperature",),
+        "there is no mutual distillation",
+    ),
+    Rule(
+        "teachers",
+        lambda values: not values.teachers,
+        ("teacher_weight", "teacher_temperature"),
+        "nobody teaches",
+    ),
+    Rule(
+        "teacher_weight",
+        lambda values: values.teacher_weight == 0,
+        ("teacher_temperature",),
+        "the teachers are not heard",
+    ),
+    Rule(
+        "strategy",
+        lambda values: values.strategy == "none",
+        ("replicas",),
+        "one device does everything",
+    ),
+)
