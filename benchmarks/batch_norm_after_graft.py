@@ -1,22 +1,30 @@
 """BatchNormalization after a graft: blended with its layer, or re-estimated.
 
     python benchmarks/batch_norm_after_graft.py --flagfile=cifar10.flags \
-        [--seeds=0,1,2] [--images=2048] [--workdir=runs/batch_norm] \
+        [--seeds=0,1,2] [--images=2048] [--test_images=4000] \
+        [--momentum=0.99] [--workdir=runs/batch_norm] \
         [-- --data_dir=DIR --train_examples=5000 --model=resnet8 --epochs=20]
 
 For each seed the same run twice. Writes batch_norm.json and batch_norm.md
-into the work directory: the accuracy on the test images at the end of an
-epoch, right after the graft that opens the next one, and after the last
+into the work directory: the accuracy on a share of the test images at the end
+of an epoch, right after the graft that opens the next one, and after the last
 epoch. What follows `--` is flags of the launch command. The images for the
 re-estimation are training images, augmented as in training.
+
+`--momentum` is the one of every BatchNormalization, in place of the model's
+own: the blend's share in the statistics is its power by the steps since.
 """
 
 import argparse
+import functools
 import gc
+import hashlib
 import json
 import pathlib
-import statistics
 import sys
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from absl import flags as absl_flags
@@ -60,6 +68,8 @@ def parse_arguments() -> argparse.Namespace:
         default=[0],
     )
     parser.add_argument("--images", type=int, default=2048)
+    parser.add_argument("--test_images", type=int, default=4000)
+    parser.add_argument("--momentum", type=float)
     parser.add_argument("--workdir", default="runs/batch_norm")
     parser.add_argument("flags", nargs="*")
     return parser.parse_args()
@@ -68,7 +78,9 @@ def parse_arguments() -> argparse.Namespace:
 def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
     """Trains once and follows the networks' accuracy around the grafts."""
     import keras
+    import tensorflow as tf
 
+    from keras_graft.conv_layers import leaf_layers
     from keras_graft.grafting import ReestimateBatchNorm
     from keras_graft.runs import recipe
 
@@ -80,12 +92,33 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
     graft = recipe.make_graft_callback(settings)
     if graft is None:
         raise SystemExit("The flags say --nograft: there is nothing to see.")
+    norms = [
+        layer
+        for network in trainer.networks
+        for _, layer in leaf_layers(network)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    if arguments.momentum is not None:
+        for layer in norms:
+            layer.momentum = arguments.momentum
     data = recipe.TrainingData(settings, splits)
     callbacks = [graft]
     if kind == "reestimate":
-        images = training_images(data.from_epoch(0), arguments.images)
+        seen = training_images(data.from_epoch(0), arguments.images)
         size = settings.batch_size
-        callbacks.append(ReestimateBatchNorm(graft, images, size))
+        callbacks.append(ReestimateBatchNorm(graft, seen, size))
+
+    images, labels = spread(splits.test, arguments.test_images)
+    # Layer by layer, evaluation took longer than training.
+    predictors = [
+        tf.function(
+            functools.partial(network, training=False),
+            input_signature=[
+                tf.TensorSpec((None, *images.shape[1:]), images.dtype)
+            ],
+        )
+        for network in trainer.networks
+    ]
 
     class Accuracies(keras.callbacks.Callback):
         """The networks' test accuracy on both sides of each graft."""
@@ -102,7 +135,7 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
             self.before.append(self.now())
 
         def now(self):
-            return [accuracy(n, splits.test) for n in self.model.networks]
+            return [accuracy(p, images, labels) for p in predictors]
 
     accuracies = Accuracies()
     trainer.fit(
@@ -117,9 +150,14 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
         "kind": kind,
         "seed": seed,
         "flags": flags.flags_text(settings).splitlines(),
+        "momenta": sorted({layer.momentum for layer in norms}),
+        "steps_per_epoch": data.steps_per_epoch,
         "grafts_at": due,
         "after_graft": accuracies.after,
         "end_of_epoch": accuracies.before,
+        "trained_weights": digest(
+            v for n in trainer.networks for v in n.trainable_variables
+        ),
     }
 
 
@@ -151,46 +189,79 @@ def training_images(batches, count: int) -> np.ndarray:
     return np.concatenate(found)[:count]
 
 
-def accuracy(network, split, batch_size: int = 256) -> float:
-    """Share of a split's images that a network gets right."""
+def spread(split: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels, evenly spread over a split.
+
+    The first ones would be of a few classes where the split is sorted.
+    """
+    size = len(split.images)
+    count = min(count, size)
+    places = np.arange(count) * size // count
+    return split.images[places], split.labels[places]
+
+
+def accuracy(
+    predict: Callable, images: np.ndarray, labels: np.ndarray, size: int = 256
+) -> float:
+    """Share of the images that a network gets right."""
     right = 0
-    for start in range(0, len(split.images), batch_size):
-        part = slice(start, start + batch_size)
-        logits = np.asarray(network(split.images[part], training=False))
-        right += int(np.sum(logits.argmax(axis=1) == split.labels[part]))
-    return right / len(split.images)
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        logits = np.asarray(predict(images[part]))
+        right += int(np.sum(logits.argmax(axis=1) == labels[part]))
+    return right / len(images)
+
+
+def digest(variables: Iterable) -> str:
+    """The same text for the same values, bit by bit."""
+    found = hashlib.sha256()
+    for variable in variables:
+        found.update(np.asarray(variable).tobytes())
+    return found.hexdigest()
 
 
 def markdown(runs: list[dict]) -> str:
-    """A row for each kind, means over networks, grafts and seeds."""
+    """A row for each kind, and one for each seed's difference."""
+    by_kind = {
+        kind: [run for run in runs if run["kind"] == kind] for kind in KINDS
+    }
+    found = {
+        kind: np.array([means(run) for run in of_kind])
+        for kind, of_kind in by_kind.items()
+    }
     lines = [
         "| statistics | before a graft | after a graft | last epoch |",
         "| --- | --- | --- | --- |",
     ]
     for kind in KINDS:
-        of_kind = [run for run in runs if run["kind"] == kind]
-        before = [
-            [run["end_of_epoch"][epoch - 1] for epoch in run["grafts_at"]]
-            for run in of_kind
-        ]
-        after = [run["after_graft"] for run in of_kind]
-        last = [run["end_of_epoch"][-1] for run in of_kind]
-        lines.append(
-            f"| {kind} | {np.mean(before):.4f} | {np.mean(after):.4f} | "
-            f"{np.mean(last):.4f}{_spread(last)} |"
-        )
+        cells = [f"{value:.4f}" for value in found[kind].mean(axis=0)]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    pairs = list(zip(*by_kind.values(), strict=True))
+    gains = found[KINDS[1]] - found[KINDS[0]]
+    for (one, _), gain in zip(pairs, gains, strict=True):
+        cells = [f"{value:+.4f}" for value in gain]
+        lines.append(f"| gain, seed {one['seed']} | {' | '.join(cells)} |")
+    same = sum(a["trained_weights"] == b["trained_weights"] for a, b in pairs)
+    first = runs[0]
+    momenta = ", ".join(f"{momentum:g}" for momentum in first["momenta"])
     lines += [
         "",
-        "Test accuracy, mean over networks, grafts and seeds; of the last "
-        "epoch with the standard deviation over seeds, where there are "
-        "several.",
+        "Test accuracy, mean over networks, grafts and seeds. Gain: of "
+        f"{KINDS[1]} over {KINDS[0]}. Momentum {momenta}, "
+        f"{first['steps_per_epoch']} steps an epoch. Trained weights were the "
+        f"same, bit by bit, in both runs of {same} of {len(pairs)} seeds.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _spread(last):
-    means = [statistics.mean(run) for run in last]
-    return f" +- {statistics.stdev(means):.4f}" if len(means) > 1 else ""
+def means(run: dict) -> tuple[float, float, float]:
+    """Mean accuracy before a graft, after it, and after the last epoch."""
+    ends = run["end_of_epoch"]
+    return (
+        np.mean([ends[epoch - 1] for epoch in run["grafts_at"]]),
+        np.mean(run["after_graft"]),
+        np.mean(ends[-1]),
+    )
 
 
 if __name__ == "__main__":
