@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from keras_graft.kernel_measures import kernel_entropies
 from keras_graft.kernel_measures import kernel_entropy
 from keras_graft.kernel_measures import kernel_l1
 
@@ -53,8 +54,18 @@ def test_equally_full_bins_have_the_largest_entropy():
         np.array([1.0, np.nan, 2.0]),
         np.array([1.0, np.inf, 2.0]),
         np.array([1.0, -np.inf, np.inf]),
+        np.array([-1.7e308, 0.0, 1.7e308]),
     ],
-    ids=["zeros", "constant", "one weight", "scalar", "nan", "inf", "infs"],
+    ids=[
+        "zeros",
+        "constant",
+        "one weight",
+        "scalar",
+        "nan",
+        "inf",
+        "infs",
+        "overflow",
+    ],
 )
 def test_a_kernel_that_tells_nothing_has_entropy_zero(kernel):
     entropy = kernel_entropy(kernel)
@@ -77,6 +88,46 @@ def test_entropy_of_weights_at_the_ends_of_float32_is_finite():
     largest = np.finfo("float32").max
     kernel = np.array([-largest, 0, largest], "float32")
     assert kernel_entropy(kernel) == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("num_bins", [2, 7, 10])
+def test_weights_beside_the_edge_of_a_bin_are_counted_as_one_by_one(
+    dtype, num_bins
+):
+    rng = np.random.default_rng(0)
+    for low, high in [(-1, 1), (-0.3, 0.1), (1e6, 1e6 + 1), (-1e-30, 5)]:
+        low, high = np.array([low, high], dtype)
+        edges = low + (high - low) * np.arange(num_bins + 1) / num_bins
+        edges = np.tile(edges.astype(dtype), 100)
+        for _ in range(3):
+            beside = [edges, np.nextafter(edges, -np.inf)]
+            beside.append(np.nextafter(edges, np.inf))
+            edges = np.concatenate(beside)[rng.permutation(300)]
+        kernel = np.clip([low, high, *edges], low, high)
+        assert kernel_entropy(kernel, num_bins) == pytest.approx(
+            entropy_by_counting(kernel, num_bins), rel=1e-12
+        )
+
+
+def test_weights_that_vanish_beside_the_minimum_are_counted_as_one_by_one():
+    # -1e-20 + 1 is 1 in float64, so that the weight is in the upper bin.
+    kernel = np.array([-1, -1e-12, -1e-20, 1], "float32")
+    assert entropy_by_counting(kernel, 2) == pytest.approx(math.log(2))
+    assert kernel_entropy(kernel, 2) == pytest.approx(math.log(2))
+
+
+def test_entropies_are_those_of_each_kernel():
+    rng = np.random.default_rng(2)
+    kernels = rng.normal(size=(5, 3, 3, 2, 4)) ** 3
+    kernels[1] = 0.5
+    kernels[3, 0, 0, 0, 0] = np.nan
+    for kind in ("float16", "float32", "float64"):
+        kernels = kernels.astype(kind)
+        entropies = kernel_entropies(kernels)
+        assert entropies.dtype == "float64"
+        assert list(entropies) == [kernel_entropy(k) for k in kernels]
+        assert entropies[1] == entropies[3] == 0
 
 
 def test_entropy_refuses_a_single_bin_and_an_empty_kernel():

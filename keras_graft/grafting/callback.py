@@ -22,7 +22,7 @@ from keras_graft.grafting.plan import BLOCK
 from keras_graft.grafting.plan import KERNELS
 from keras_graft.grafting.plan import graft_plan
 from keras_graft.grafting.plan import write
-from keras_graft.kernel_measures import kernel_entropy
+from keras_graft.kernel_measures import kernel_entropies
 from keras_graft.kernel_measures import kernel_l1
 
 _LOG = logging.getLogger(__name__)
@@ -256,6 +256,9 @@ class GraftCallback(keras.callbacks.Callback):
         return notes
 
     def on_train_begin(self, logs=None):
+        self._prepare()
+
+    def _prepare(self):
         self.check(self.model)
         optimizer = getattr(self.model, "optimizer", None)
         if self._config["source"] != "external" or optimizer is None:
@@ -291,6 +294,8 @@ class GraftCallback(keras.callbacks.Callback):
         Args:
             epoch: Counted from 0; the noise depends on it.
         """
+        if self._plan.is_outdated():
+            self._prepare()
         live = self._live_networks()
         if self._config["source"] == "external":
             if len(live) > 1:
@@ -325,9 +330,9 @@ class GraftCallback(keras.callbacks.Callback):
 
     def _information(self):
         if self._config["criterion"] == "l1":
-            return kernel_l1
+            return lambda kernels: [kernel_l1(kernel) for kernel in kernels]
         return functools.partial(
-            kernel_entropy, num_bins=self._config["num_bins"]
+            kernel_entropies, num_bins=self._config["num_bins"]
         )
 
     def _live_networks(self):

@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_graft.grafting.coefficient import graft_coefficient
 from keras_graft.grafting.plan import GraftPlan
-from keras_graft.grafting.plan import write
 
 
 def graft_ring(
@@ -22,7 +21,9 @@ def graft_ring(
 
     Args:
         weights: N arrays of one shape, float.
-        coefficients: N floats in [0, 1], the share that each network keeps.
+        coefficients: N floats in [0, 1], the share that each network keeps,
+            or N arrays of them that broadcast to the weights. They are
+            rounded to the weights' dtype.
 
     Returns:
         N new arrays. One network keeps its weights.
@@ -38,7 +39,7 @@ def graft_ring(
     if len(weights) == 1:
         return [np.array(weights[0])]
     return [
-        coefficient * own + (1.0 - coefficient) * peer
+        _blended(own, peer, coefficient)
         for own, peer, coefficient in zip(
             weights, _peers(weights), coefficients, strict=True
         )
@@ -75,7 +76,7 @@ def ring_learning_rates(base: float, n: int) -> list[float]:
 def graft_external(
     plan: GraftPlan,
     live: Sequence[int],
-    information: Callable[[np.ndarray], float],
+    information: Callable[[np.ndarray], Sequence[float]],
     amplitude: float,
     slope: float,
 ) -> dict[str, list[float]]:
@@ -85,35 +86,55 @@ def graft_external(
         plan: What to graft.
         live: Positions of the networks that take part; the others are passed
             over and left as they are.
-        information: Criterion: kernel -> how much information it holds.
+        information: Criterion: n kernels of one shape -> n floats, how much
+            information each of them holds.
         amplitude: In [0, 1].
         slope: At least 0.
 
     Returns:
         For each kernel's path the coefficient of each live network.
     """
-    coefficients = []
-    for site in plan.kernels:
-        kernels = _live(site.read(), live)
-        held = [information(kernel) for kernel in kernels]
-        coefficients.append(
-            [
-                graft_coefficient(own, peer, amplitude, slope)
-                for own, peer in zip(held, _peers(held), strict=True)
-            ]
-        )
-        write(site, live, graft_ring(kernels, coefficients[-1]))
-    equal = [0.5] * len(live)
-    for site in plan.followers:
-        share = equal if site.kernel is None else coefficients[site.kernel]
-        write(site, live, graft_ring(_live(site.read(), live), share))
+    # The last row is for weights without a kernel upstream.
+    coefficients = np.full((len(plan.kernels) + 1, len(live)), 0.5)
+    for stack in plan.kernel_stacks:
+        weights = [stack.read(k) for k in live]
+        kernels = [kernel for own in weights for kernel in own]
+        held = np.reshape(information(kernels), (len(live), -1))
+        coefficients[stack.rows] = [
+            _ring_coefficients(of_kernel, amplitude, slope)
+            for of_kernel in held.T.tolist()
+        ]
+        _graft_stack(stack, live, weights, coefficients)
+    for stack in plan.follower_stacks:
+        weights = [stack.read(k) for k in live]
+        _graft_stack(stack, live, weights, coefficients)
     paths = [site.path for site in plan.kernels]
-    return dict(zip(paths, coefficients, strict=True))
+    return dict(zip(paths, coefficients[:-1].tolist(), strict=True))
+
+
+def _graft_stack(stack, live, weights, coefficients):
+    shares = coefficients[stack.rows].T
+    shares = shares.reshape(*shares.shape, *[1] * (weights[0].ndim - 1))
+    for k, own, peer, share in zip(
+        live, weights, _peers(weights), shares, strict=True
+    ):
+        stack.write(k, _blended(own, peer, share))
+
+
+def _ring_coefficients(held, amplitude, slope):
+    return [
+        graft_coefficient(own, peer, amplitude, slope)
+        for own, peer in zip(held, _peers(held), strict=True)
+    ]
+
+
+def _blended(own, peer, coefficient):
+    # Of the weights' dtype, so that the sum is of it too.
+    dtype = np.result_type(own, 0.0)
+    blended = np.asarray(coefficient, dtype) * own
+    blended += np.asarray(1.0 - coefficient, dtype) * peer
+    return blended
 
 
 def _peers(items: Sequence) -> list:
     return [items[k - 1] for k in range(len(items))]
-
-
-def _live(items: Sequence, live: Sequence[int]) -> list:
-    return [items[k] for k in live]

@@ -141,7 +141,9 @@ def graft_gamma(
     ]
     coefficients = {}
     for i, site in enumerate([*plan.kernels, *plan.followers]):
-        values = [site.read()[k] for k in live]
+        of_site = site.read()
+        # The shares are float64, and so is the sum.
+        values = [of_site[k].astype("float64") for k in live]
         held = [_product(factors[i]) for factors in of_network]
         shares = [
             np.broadcast_to(gamma_coefficient(held[n], held[n - 1]), v.shape)
@@ -150,7 +152,7 @@ def graft_gamma(
         if i < len(plan.kernels):
             coefficients[site.path] = [float(np.mean(s)) for s in shares]
         grafted = graft_ring(values, shares)
-        write(site, live, [g.astype(values[0].dtype) for g in grafted])
+        write(site, live, [g.astype(of_site[0].dtype) for g in grafted])
     return coefficients
 
 

@@ -1,6 +1,8 @@
 """Which weights a graft touches, aligned across the networks."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Sequence
 
 import keras
@@ -12,12 +14,19 @@ from keras_graft.conv_layers import leaf_layers
 from keras_graft.conv_layers import own_variables
 from keras_graft.conv_layers import structure_differences
 from keras_graft.layer_graph import feeding_convolutions
+from keras_graft.variable_values import STACK_SIZE
+from keras_graft.variable_values import VariableStack
 from keras_graft.variable_values import set_value
 from keras_graft.variable_values import value_of
 
 KERNELS = "kernels"
 BLOCK = "block"
 BLENDS = (KERNELS, BLOCK)
+
+# Numbers in a network's stack; one larger weight is a stack of its own. It is
+# held in memory, and larger arrays go back to the system after each use:
+# taking them anew costs more than calls do.
+_LARGEST_STACK = 2**18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +50,45 @@ class Site:
 
     def read(self) -> list[np.ndarray]:
         """The weight's value in each network, float32 or float64."""
-        values = [value_of(variable) for variable in self.variables]
-        # Half precision is too coarse to blend in.
-        return [
-            value
-            if value.dtype == np.float64
-            else value.astype("float32", copy=False)
-            for value in values
-        ]
+        return [_blendable(value_of(variable)) for variable in self.variables]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """Weights of one shape and dtype, one array for each network.
+
+    Attributes:
+        sites: The weights.
+        networks: Their variables, in each of the N networks.
+    """
+
+    sites: Sequence[Site]
+    networks: Sequence[VariableStack]
+
+    @functools.cached_property
+    def rows(self) -> list[int]:
+        """Positions of the kernels that govern the weights; -1 without."""
+        return [-1 if s.kernel is None else s.kernel for s in self.sites]
+
+    def read(self, k: int) -> np.ndarray:
+        """The values in network k, float32 or float64.
+
+        Returns:
+            Array of shape (sites, ...), which must not be changed.
+        """
+        return _blendable(self.networks[k].read())
+
+    def write(self, k: int, values: np.ndarray) -> None:
+        """Writes network k, under the constraints that the weights have.
+
+        Args:
+            k: Position of the network.
+            values: Shape (sites, ...), float; changed where a constraint is.
+        """
+        for i, variable in enumerate(self.networks[k].variables):
+            if variable.constraint is not None:
+                values[i] = variable.constraint(values[i])
+        self.networks[k].write(values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +100,31 @@ class GraftPlan:
         followers: The other weights; empty for `blend="kernels"`.
         skipped: Pairs (path, reason) of kernels that are left out.
         has_graph: False where the order of creation stood in for a graph.
+        watched: The layers with weights, and the weights of convolutions,
+            grafted or not.
+        trainable: Whether each of them was trainable.
     """
 
     kernels: list[Site]
     followers: list[Site]
     skipped: list[tuple[str, str]]
     has_graph: bool
+    watched: list[keras.layers.Layer | keras.Variable]
+    trainable: list[bool]
+
+    @functools.cached_property
+    def kernel_stacks(self) -> list[Stack]:
+        """The kernels."""
+        return _stacks(self.kernels)
+
+    @functools.cached_property
+    def follower_stacks(self) -> list[Stack]:
+        """The other weights."""
+        return _stacks(self.followers)
+
+    def is_outdated(self) -> bool:
+        """Whether anything was frozen, or made trainable, since."""
+        return [item.trainable for item in self.watched] != self.trainable
 
 
 def graft_plan(networks: Sequence[keras.Model], blend: str) -> GraftPlan:
@@ -106,10 +165,19 @@ def graft_plan(networks: Sequence[keras.Model], blend: str) -> GraftPlan:
         )
         for i, aligned in enumerate(zip(*per_network, strict=True))
     ]
-    if blend == KERNELS:
-        return GraftPlan(kernels, [], skipped, True)
-    followers, has_graph = _followers(networks, kernels, per_network[0])
-    return GraftPlan(kernels, followers, skipped, has_graph)
+    walks = [_layers_with_weights(network) for network in networks]
+    followers, has_graph = [], True
+    if blend == BLOCK:
+        owners, has_graph = feeding_convolutions(networks[0])
+        followers = _followers(walks, owners, kernels, per_network[0])
+    watched = [
+        item
+        for walk in walks
+        for _, layer, own in walk
+        for item in (layer, *(own if is_convolution(layer) else ()))
+    ]
+    trainable = [item.trainable for item in watched]
+    return GraftPlan(kernels, followers, skipped, has_graph, watched, trainable)
 
 
 def write(
@@ -129,38 +197,58 @@ def write(
         set_value(variable, value)
 
 
-def _followers(networks, kernels, first_kernels):
-    owners, has_graph = feeding_convolutions(networks[0])
+def _stacks(sites):
+    stacks, alike = [], {}
+    for site in sites:
+        dtypes = (variable.dtype for variable in site.variables)
+        key = (tuple(site.variables[0].shape), *dtypes)
+        alike.setdefault(key, []).append(site)
+    for (shape, *_), group in alike.items():
+        fits = math.prod(shape) * STACK_SIZE <= _LARGEST_STACK
+        size = STACK_SIZE if fits else 1
+        for start in range(0, len(group), size):
+            part = group[start : start + size]
+            networks = zip(*(site.variables for site in part), strict=True)
+            stacks.append(Stack(part, [VariableStack(of) for of in networks]))
+    return stacks
+
+
+def _followers(walks, owners, kernels, first_kernels):
     # A separable convolution has two kernels: its last one governs the rest.
     position = {id(k.layer): i for i, k in enumerate(first_kernels)}
     taken = {id(v) for site in kernels for v in site.variables}
     followers = []
-    walks = [_layers_with_weights(network) for network in networks]
     for aligned in zip(*walks, strict=True):
-        path, layer = aligned[0]
+        path, layer, _ = aligned[0]
         owner = owners.get(id(layer), layer)
         # The weights of a convolution mean nothing without its kernel.
         left_out = is_convolution(layer) and id(layer) not in position
         if left_out or not layer.trainable:
             continue
-        own = (own_variables(lyr) for _, lyr in aligned)
-        for variables in zip(*own, strict=True):
+        for variables in zip(*(own for _, _, own in aligned), strict=True):
             first = variables[0]
             frozen = is_convolution(layer) and not first.trainable
             if frozen or id(first) in taken or not _is_blendable(first):
                 continue
             taken.update(id(v) for v in variables)
             followers.append(Site(path, variables, (), position.get(id(owner))))
-    return followers, has_graph
+    return followers
 
 
 def _layers_with_weights(network):
     # Networks may differ in the others, such as Dropout.
-    return [
-        (path, layer)
+    layers = [
+        (path, layer, own_variables(layer))
         for path, layer in leaf_layers(network)
-        if own_variables(layer)
     ]
+    return [entry for entry in layers if entry[2]]
+
+
+def _blendable(value):
+    # Half precision is too coarse to blend in.
+    if value.dtype == np.float64:
+        return value
+    return value.astype("float32", copy=False)
 
 
 def _is_blendable(variable):

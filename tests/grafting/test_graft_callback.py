@@ -11,6 +11,7 @@ from keras import layers
 
 import keras_graft
 from keras_graft.grafting import GraftCallback
+from keras_graft.weight_averages import averages_of
 
 
 def network(filters=4, name=None):
@@ -182,6 +183,38 @@ def test_optimizer_slots_are_left_alone():
     for old, optimizer in zip(before, optimizers, strict=True):
         for value, variable in zip(old, optimizer.variables, strict=True):
             np.testing.assert_array_equal(value, variable)
+
+
+def test_moving_averages_take_the_coefficients_of_their_weights():
+    networks = random_networks(3)
+    optimizers = [keras.optimizers.SGD(0.1, use_ema=True) for _ in networks]
+    averages = []
+    rng = np.random.default_rng(0)
+    for optimizer, k in zip(optimizers, networks, strict=True):
+        optimizer.build(k.trainable_variables)
+        average = averages_of(optimizer)[id(k.get_layer("conv").kernel)]
+        # Another histogram than the weights have.
+        average.assign(rng.uniform(size=average.shape) ** 3)
+        averages.append(average)
+    kernels = list(map(kernel_of, networks))
+    before = [average.numpy() for average in averages]
+    callback = GraftCallback()
+    callback.set_model(
+        types.SimpleNamespace(
+            networks=networks,
+            optimizer=types.SimpleNamespace(optimizers=optimizers),
+        )
+    )
+    callback.on_train_begin()
+    callback.on_epoch_begin(1)
+    shares = reference.coefficients(kernels)
+    np.testing.assert_allclose(callback.coefficients["conv"], shares)
+    for k, share in enumerate(shares):
+        np.testing.assert_allclose(
+            averages[k].numpy(),
+            share * before[k] + (1 - share) * before[k - 1],
+            rtol=1e-5,
+        )
 
 
 # When.

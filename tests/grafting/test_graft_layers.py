@@ -1,5 +1,7 @@
 """Every kind of layer and network, grafted and compared with NumPy."""
 
+import types
+
 import graft_reference as reference
 import keras
 import numpy as np
@@ -8,7 +10,8 @@ from graft_reference import UNTOUCHED
 from keras import layers
 
 from keras_graft.grafting import GraftCallback
-from keras_graft.grafting import plan
+from keras_graft.variable_values import STACK_SIZE
+from keras_graft.variable_values import VariableStack
 
 N = 3
 
@@ -528,20 +531,101 @@ def test_all_networks_are_read_before_any_is_written(monkeypatch):
         for v in network.weights
     }
     events = []
-    set_value, value_of = plan.set_value, plan.value_of
+    read, write = VariableStack.read, VariableStack.write
 
-    def spy_on_write(variable, value):
-        events.append(("write", owners[id(variable)]))
-        set_value(variable, value)
+    def spy_on_read(self):
+        events.extend(("read", owners[id(v)]) for v in self.variables)
+        return read(self)
 
-    def spy_on_read(variable):
-        events.append(("read", owners[id(variable)]))
-        return value_of(variable)
+    def spy_on_write(self, values):
+        events.extend(("write", owners[id(v)]) for v in self.variables)
+        write(self, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(plan, "set_value", spy_on_write)
-        patch.setattr(plan, "value_of", spy_on_read)
+        patch.setattr(VariableStack, "read", spy_on_read)
+        patch.setattr(VariableStack, "write", spy_on_write)
         reference.graft(GraftCallback(), networks)
     for path in set(owners.values()):
         of_path = [what for what, where in events if where == path]
         assert of_path == ["read"] * N + ["write"] * N
+
+
+@pytest.mark.parametrize("criterion", ["entropy", "l1"])
+def test_many_layers_of_one_shape_are_each_grafted_alone(criterion):
+    depth = STACK_SIZE + 2
+
+    def make():
+        network = [keras.Input((4, 4, 3))]
+        for i in range(depth):
+            constraint = "non_neg" if i == 5 else None
+            network += [
+                layers.Conv2D(3, 1, name=f"c{i}", bias_constraint=constraint),
+                layers.BatchNormalization(name=f"bn{i}"),
+            ]
+        return keras.Sequential(network)
+
+    networks = [make() for _ in range(N)]
+    reference.randomise(networks)
+    before = [reference.values(network) for network in networks]
+    governors = {}
+    for i in range(depth):
+        governors |= conv_governors(f"c{i}")
+        governors |= norm_governors(f"bn{i}", f"c{i}/kernel")
+    slope, information = 10.0, reference.entropy
+    if criterion == "l1":
+        slope, information = 0.1, reference.l1
+    settings = {"slope": slope, "information": information}
+    expected = reference.grafted(before, governors, **settings)
+    callback = GraftCallback(criterion=criterion, slope=slope)
+    reference.graft(callback, networks)
+    assert list(callback.coefficients) == [f"c{i}" for i in range(depth)]
+    for network, blend in zip(networks, expected, strict=True):
+        assert np.any(blend["c5/bias"] < 0)
+        blend["c5/bias"] = np.maximum(blend["c5/bias"], 0)
+        for path, after in reference.values(network).items():
+            np.testing.assert_allclose(
+                after, blend[path], rtol=1e-5, atol=1e-6, err_msg=path
+            )
+
+
+def test_layers_frozen_or_freed_between_two_grafts_are_noticed():
+    def make():
+        return keras.Sequential(
+            [
+                keras.Input((6, 6, 3)),
+                layers.Conv2D(3, 3, padding="same", name="a"),
+                layers.BatchNormalization(name="bn", trainable=False),
+                layers.Conv2D(3, 3, padding="same", name="b"),
+            ]
+        )
+
+    networks = [make() for _ in range(N)]
+    callback = GraftCallback()
+    every = set(reference.values(networks[0]))
+    of_bn = {path for path in every if path.startswith("bn/")}
+    assert changed_by_a_graft(callback, networks) == every - of_bn
+    for network in networks:
+        network.get_layer("bn").trainable = True
+    assert changed_by_a_graft(callback, networks, begin=False) == every
+    for network in networks:
+        network.get_layer("b").bias.trainable = False
+    assert changed_by_a_graft(callback, networks, begin=False) == (
+        every - {"b/bias"}
+    )
+    for network in networks:
+        network.get_layer("a").trainable = False
+    assert changed_by_a_graft(callback, networks, begin=False) == {
+        *of_bn,
+        "b/kernel",
+    }
+
+
+def changed_by_a_graft(callback, networks, begin=True):
+    reference.randomise(networks)
+    before = reference.values(networks[0])
+    if begin:
+        callback.set_model(types.SimpleNamespace(networks=networks))
+        callback.on_train_begin()
+    callback.on_epoch_begin(1)
+    after = reference.values(networks[0])
+    return {path for path in before if np.any(before[path] != after[path])}

@@ -20,10 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.grafting import external
 from keras_graft.runs import checkpoint as checkpoint_files
 from keras_graft.runs.training_state import read_arrays
 from keras_graft.training_input import EpochDataset
+from keras_graft.variable_values import VariableStack
 
 EPOCHS = 8
 STEPS = 3
@@ -130,7 +130,7 @@ def main(folder, when=None):
 
     if when == "graft":
         # Some weights are written, others are not.
-        call_before(external, "write", kill_at(2))
+        call_before(VariableStack, "write", kill_at(2))
     if when == "save":
         # The arrays are on the disk, the rest is not.
         call_before(checkpoint_files, "_flushed", kill_at(2))
