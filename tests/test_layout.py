@@ -26,8 +26,9 @@ ORDER = (
         "trainer_arguments",
         "health",
         "callback_order",
-        "network_optimizers",
+        "updates",
     ),
+    ("forward", "network_optimizers"),
     ("diagnosis", "grafting", "distillation"),
     ("replicas",),
     (
@@ -35,6 +36,7 @@ ORDER = (
         "kernel_measures",
         "layer_graph",
         "guard",
+        "traces",
         "fused_batch_norm",
         "views",
         "flops",
