@@ -26,9 +26,8 @@ ORDER = (
         "trainer_arguments",
         "health",
         "callback_order",
-        "updates",
+        "network_optimizers",
     ),
-    ("forward", "network_optimizers"),
     ("diagnosis", "grafting", "distillation"),
     ("replicas",),
     (
@@ -36,7 +35,6 @@ ORDER = (
         "kernel_measures",
         "layer_graph",
         "guard",
-        "traces",
         "fused_batch_norm",
         "views",
         "flops",
