@@ -108,11 +108,10 @@ def run(settings: Any) -> float:
             optimizer.learning_rate = HeldSchedule(course, hold * steps)
     directory = RunDirectory(settings.workdir)
     graft = recipe.make_graft_callback(settings)
+    to_the_end = graft is not None and settings.graft_stop is None
     average = WeightAverage(
         min(hold, settings.epochs - 1),
-        together=settings.graft_source == "external"
-        and graft is not None
-        and settings.graft_stop is None,
+        together=to_the_end and settings.graft_source == "external",
     )
     started = time.monotonic()
     trainer.fit(
@@ -131,10 +130,12 @@ def run(settings: Any) -> float:
     )
     average.apply()
     images = _images(batches.from_epoch(0).take(steps))
-    for k, network in enumerate(trainer.networks):
+    for network in trainer.networks:
         reestimate_batch_norm(network, images, settings.batch_size)
+    seconds = time.monotonic() - started
+    for k, network in enumerate(trainer.networks):
         network.save(directory.network(k))
-    return time.monotonic() - started
+    return seconds
 
 
 def _images(batches):
