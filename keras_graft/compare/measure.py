@@ -105,7 +105,7 @@ def records_of(
                 num_networks=settings.num_networks,
                 epochs=settings.epochs,
                 train_examples=len(splits.train),
-                flags=portable_flags(settings),
+                flags=portable_flags(settings, run.teacher is not None),
                 procedure="weight averaging" if arm.average else "launch",
                 shipped=_shipped_name(arm, selected),
                 test_accuracy=_accuracy(shipped_test, splits.test),

@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable
 
 from keras_graft import flags
+from keras_graft.compare.records import Record
 from keras_graft.compare.study import Study
+from keras_graft.compare.study import arm_runs
 from keras_graft.compare.study import tuning_runs
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import write_atomically
@@ -49,11 +52,65 @@ def write(folder: pathlib.Path, outcome: Outcome) -> None:
     write_atomically(folder / _FILE, text)
 
 
-def portable_flags(settings: flags.Settings) -> list[str]:
-    """The flags of a run, without those that only say where it lies."""
+def records_in(folder: pathlib.Path) -> list[Record]:
+    """Of every finished run in a study's folder, whichever its arm."""
+    files = sorted((folder / "runs").glob(f"*/seed*/{_FILE}"))
+    return [
+        Record(**row) for file in files for row in read(file.parent).records
+    ]
+
+
+def adopt(study: Study, known: Iterable[Record]) -> None:
+    """Marks runs as done whose records are known from elsewhere.
+
+    A study goes on from its file of records alone, on another machine too:
+    networks and checkpoints of finished runs are not needed. Flags are
+    compared when the study comes to a run.
+
+    Args:
+        study: The study; runs with an outcome in its folder keep it.
+        known: Records of an earlier part of the study.
+
+    Raises:
+        RunError: If a record is of no arm or seed of the study, which would
+            lose it when the file is written anew.
+    """
+    held = {(record.arm, record.seed) for record in records_in(study.folder)}
+    by_arm = {(record.arm, record.seed): record for record in known}
+    by_arm = {key: by_arm[key] for key in by_arm if key not in held}
+    for run in arm_runs(study):
+        mine = [by_arm.pop((arm.name, run.seed), None) for arm in run.arms]
+        if not mine or None in mine:
+            continue
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write(
+            run.folder,
+            Outcome(
+                flags=mine[0].flags,
+                seconds=mine[0].seconds,
+                flops=mine[0].flops_train,
+                validation_accuracy=None,
+                records=[dataclasses.asdict(record) for record in mine],
+            ),
+        )
+    if by_arm:
+        names = ", ".join(f"{arm} with seed {seed}" for arm, seed in by_arm)
+        raise RunError(
+            f"The file of records also holds {names}: name these --arms and "
+            "seeds too, or give another --records."
+        )
+
+
+def portable_flags(settings: flags.Settings, taught: bool = False) -> list[str]:
+    """The flags of a run, without those that only say where it lies.
+
+    Args:
+        settings: The run's flags.
+        taught: Whether it has a teacher, be it trained already or not.
+    """
     lines = flags.flags_text(settings).splitlines()
     kept = [line for line in lines if not line.startswith(_LOCAL)]
-    if settings.teachers:
+    if taught:
         kept.append(f"--teachers=teacher/seed{settings.seed}/shipped.keras")
     return kept
 

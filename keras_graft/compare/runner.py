@@ -59,7 +59,8 @@ def start(
 
     Args:
         study: The study.
-        records_file: Where the records go.
+        records_file: Where the records go; runs whose records it holds
+            are done.
         signals: One that is entered.
 
     Returns:
@@ -69,10 +70,13 @@ def start(
         RunError: If the folder holds another study, or a run fails.
         Interrupted: If a signal ends it.
     """
-    runs, cost, _ = _prepare(study)
+    _, cost, _ = _prepare(study)
     outcomes.refuse_another_study(study)
     with DirectoryLock(study.folder):
-        code = _do_all(study, runs, cost, records_file, signals)
+        if records_file.exists():
+            outcomes.adopt(study, _read(records_file))
+            cost = _without_idle_teachers(cost)
+        code = _do_all(study, cost, records_file, signals)
     if code == DONE:
         found = _all_records(study)
         page = study.folder / "report.html"
@@ -88,6 +92,25 @@ def _prepare(study):
     return runs, plan.costs(study, runs, splits), splits
 
 
+def _without_idle_teachers(cost):
+    """Leaves out teachers whose students are all done."""
+    busy = {
+        run.teacher.parent
+        for run in cost
+        if run.teacher and outcomes.read(run.folder) is None
+    }
+    students = {run.teacher.parent for run in cost if run.teacher}
+    idle = students - busy
+    return {run: flops for run, flops in cost.items() if run.folder not in idle}
+
+
+def _read(records_file):
+    try:
+        return records.read(records_file)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
 def _load(settings):
     try:
         return recipe.load_splits(settings)
@@ -97,10 +120,10 @@ def _load(settings):
         raise RunError(str(error)) from error
 
 
-def _do_all(study, runs, cost, records_file, signals):
+def _do_all(study, cost, records_file, signals):
     """Does every run that is not done; returns an exit code."""
-    done = [run for run in runs if outcomes.read(run.folder) is not None]
-    print(f"{len(runs)} runs, {len(done)} of them done: {study.folder}")
+    done = [run for run in cost if outcomes.read(run.folder) is not None]
+    print(f"{len(cost)} runs, {len(done)} of them done: {study.folder}")
     with tqdm.tqdm(
         total=sum(cost.values()),
         initial=sum(cost[run] for run in done),
@@ -110,13 +133,14 @@ def _do_all(study, runs, cost, records_file, signals):
         desc="study",
         disable=not sys.stderr.isatty(),
     ) as bar:
-        for run in tuning_runs(study):
+        # The order of the runs is that of their costs.
+        for run in [run for run in cost if run.pair]:
             code = _do(study, run, study.grid[0], cost, bar, signals)
             if code != DONE:
                 return code
         chosen = outcomes.choose(study)
         print(f"learning_rate={chosen[0]:g}, weight_decay={chosen[1]:g}")
-        for run in arm_runs(study):
+        for run in [run for run in cost if not run.pair]:
             code = _do(study, run, chosen, cost, bar, signals)
             if code != DONE:
                 return code
@@ -127,7 +151,7 @@ def _do_all(study, runs, cost, records_file, signals):
 def _do(study, run, chosen, cost, bar, signals):
     """Does a run unless it is done; returns an exit code."""
     settings = settings_of(study, run, chosen)
-    lines = outcomes.portable_flags(settings)
+    lines = outcomes.portable_flags(settings, run.teacher is not None)
     outcome = outcomes.read(run.folder)
     if outcome is not None:
         outcomes.refuse_changes(run.folder, outcome.flags, lines)
@@ -191,14 +215,7 @@ def _with_teacher(run, seconds, flops):
 
 
 def _all_records(study: Study) -> list[Record]:
-    """Of every finished run in the study's folder, other arms included."""
-    files = sorted((study.folder / "runs").glob("*/seed*/outcome.json"))
-    found = [
-        Record(**row)
-        for file in files
-        for row in outcomes.read(file.parent).records
-    ]
-    return summary.ordered(found)
+    return summary.ordered(outcomes.records_in(study.folder))
 
 
 def _tell(bar, run, cost):

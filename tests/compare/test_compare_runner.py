@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+from compare_fixture import make_record
 from compare_fixture import make_study
 
 from keras_graft.compare import outcomes
@@ -99,6 +100,61 @@ def test_finished_study_does_nothing_but_its_report(finished, monkeypatch):
     assert start(study) == 0
     assert report.exists()
     assert records.read(study.folder / "records.json") == found
+
+
+def test_records_alone_continue_a_study(finished, tmp_path, monkeypatch):
+    study, _, _, found = finished
+    names = ("single", "swa", "ensemble", "mutual")
+    more = make_study(tmp_path, names=names)
+    records.write(tmp_path / "records.json", found)
+    launched = []
+    launch = runner.launch.run
+
+    def counted(settings, signals):
+        launched.append(settings.workdir.split("/")[-2])
+        return launch(settings, signals)
+
+    monkeypatch.setattr(runner.launch, "run", counted)
+    assert start(more) == 0
+    assert launched == ["mutual"]
+    after = records.read(tmp_path / "records.json")
+    assert [record for record in after if record.arm != "mutual"] == found
+    assert "mutual" in [record.arm for record in after]
+
+
+def test_records_made_with_other_flags_are_refused(finished, tmp_path):
+    *_, found = finished
+    records.write(tmp_path / "records.json", found)
+    other = make_study(
+        tmp_path, "--epochs=2", names=("single", "swa", "ensemble")
+    )
+    with pytest.raises(RunError, match="--epochs=1\n  now: --epochs=2"):
+        start(other)
+    assert records.read(tmp_path / "records.json") == found
+
+
+def test_records_of_arms_that_the_study_lacks_are_not_lost(finished, tmp_path):
+    *_, found = finished
+    records.write(tmp_path / "records.json", found)
+    with pytest.raises(RunError, match="swa with seed 0.*name these --arms"):
+        start(make_study(tmp_path))
+    assert records.read(tmp_path / "records.json") == found
+
+
+def test_teacher_of_finished_students_is_not_trained_again(
+    tmp_path, monkeypatch
+):
+    study = make_study(tmp_path, names=("distillation",))
+    *_, student = studies.arm_runs(study)
+    flags = outcomes.portable_flags(
+        studies.settings_of(study, student, study.grid[0]), taught=True
+    )
+    found = make_record("distillation", flags=flags)
+    records.write(tmp_path / "records.json", [found])
+    monkeypatch.delattr(runner.launch, "run")
+    assert start(study) == 0
+    assert records.read(tmp_path / "records.json") == [found]
+    assert not (tmp_path / "teacher").exists()
 
 
 def test_folder_of_another_study_is_refused(finished):
