@@ -23,6 +23,16 @@ RIVALS = (
 )
 
 
+# Whom this package's best arm is held against first. See results/PLAN.md.
+PRIMARY_RIVALS = (
+    EQUAL_COST_BASELINE,
+    "swa_long",
+    "best_of_n",
+    "mutual",
+    "ensemble",
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Arm:
     """A way to spend a training budget, and what it ships.

@@ -65,14 +65,25 @@ def ordered(records: Sequence[Record]) -> list[Record]:
     )
 
 
+def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The records of each arm, in the order of the arms, then the seeds."""
+    found: dict[str, list[Record]] = {}
+    for record in ordered(records):
+        found.setdefault(record.arm, []).append(record)
+    return found
+
+
+def accuracy_by_seed(records: Sequence[Record]) -> dict[int, float]:
+    """Test accuracy of each record, by its seed."""
+    return {record.seed: record.test_accuracy for record in records}
+
+
 def rows(records: Sequence[Record]) -> list[Row]:
     """One row for each arm, in the order of the arms."""
-    by_arm: dict[str, list[Record]] = {}
-    for record in ordered(records):
-        by_arm.setdefault(record.arm, []).append(record)
-    single = by_arm.get(BASELINE, [])
-    long = by_arm.get(EQUAL_COST_BASELINE, [])
-    return [_row(mine, single, long) for mine in by_arm.values()]
+    found = by_arm(records)
+    single = found.get(BASELINE, [])
+    long = found.get(EQUAL_COST_BASELINE, [])
+    return [_row(mine, single, long) for mine in found.values()]
 
 
 def _row(mine, single, long):
@@ -87,7 +98,7 @@ def _row(mine, single, long):
             getattr(r, attribute) for r in single
         )
 
-    accuracies = _by_seed(mine)
+    accuracies = accuracy_by_seed(mine)
     accuracy, std = mean_and_std(list(accuracies.values()))
     return Row(
         arm=mine[0].arm,
@@ -107,14 +118,10 @@ def _row(mine, single, long):
     )
 
 
-def _by_seed(records):
-    return {record.seed: record.test_accuracy for record in records}
-
-
 def _difference(accuracies, baseline, mine):
     if baseline and baseline[0].arm == mine[0].arm:
         return None
-    return paired_difference(accuracies, _by_seed(baseline))
+    return paired_difference(accuracies, accuracy_by_seed(baseline))
 
 
 # Columns of the table, those of `cells`.

@@ -10,6 +10,7 @@ import hashlib
 import pathlib
 import sys
 
+from keras_graft.compare import primary
 from keras_graft.compare import records
 from keras_graft.compare import summary
 from keras_graft.compare.figure import LEGEND
@@ -36,10 +37,11 @@ def block(results: pathlib.Path, readme: pathlib.Path) -> str:
             parts += [
                 summary.caption(path.stem, found),
                 summary.markdown(found),
+                primary.markdown(found),
                 f"![Accuracy against training cost]({picture})",
                 LEGEND,
             ]
-    return "\n\n".join(parts or [_NOTHING])
+    return "\n\n".join(filter(None, parts)) or _NOTHING
 
 
 def between_markers(text: str) -> tuple[str, str, str]:

@@ -1,11 +1,13 @@
 """Records -> table, figure, page, and README."""
 
+import dataclasses
 import pathlib
 
 import PIL.Image
 import pytest
 from compare_fixture import make_record
 
+from keras_graft.compare import primary
 from keras_graft.compare import records
 from keras_graft.compare import report
 from keras_graft.compare import summary
@@ -47,6 +49,57 @@ def test_markdown_table_shows_the_numbers(some_records):
     assert len(lines) == 2 + 3
     assert {line.count("|") for line in lines} == {len(summary.HEAD) + 1}
     assert "| 64.00 ± 2.83 | +3.00 [-9.71, +15.71] | - | 2.00 x |" in lines[4]
+
+
+@pytest.fixture
+def rivals_and_own():
+    def both(arm, *accuracies, **changes):
+        return [make_record(arm, s, a, **changes) for s, a in accuracies]
+
+    return [
+        *both("single_long", (0, 0.60), (1, 0.61), flops_train=2000),
+        *both("swa_long", (0, 0.62), (1, 0.65), flops_train=2000),
+        *both("mutual", (0, 0.6), (1, 0.6), validation_accuracy=0.9),
+        # The best on the test split, but not on validation.
+        *both("graft_mutual", (0, 0.8), (1, 0.8), validation_accuracy=0.6),
+        # The best on validation, for more than the budget.
+        *both("grafting_plus", (0, 0.7), validation_accuracy=0.8),
+        *both("mutual_average", (0, 0.63), (1, 0.65), validation_accuracy=0.7),
+    ]
+
+
+def at_cost(found, arm, cost):
+    return [
+        dataclasses.replace(r, flops_train=cost) if r.arm == arm else r
+        for r in found
+    ]
+
+
+def test_primary_comparisons_take_the_best_on_validation_within_the_budget(
+    rivals_and_own,
+):
+    found = at_cost(rivals_and_own, "grafting_plus", 2100)
+    assert primary.best_arm(found) == "mutual_average"
+    lines = primary.markdown(found).splitlines()
+    assert [line for line in lines if line.startswith("| `")] == [
+        "| `mutual_average` minus | points | seeds |",
+        "| `single_long` | +3.50 [-2.85, +9.85] | 2 |",
+        "| `swa_long` | +0.50 [-5.85, +6.85] | 2 |",
+        "| `mutual` | +4.00 [-8.71, +16.71] | 2 |",
+    ]
+    assert lines[-1].startswith("3 comparisons")
+    assert primary.best_arm(rivals_and_own) == "grafting_plus"
+
+
+def test_no_primary_comparisons_without_an_arm_or_a_budget(rivals_and_own):
+    rivals = [r for r in rivals_and_own if r.arm in ("single_long", "mutual")]
+    assert primary.best_arm(rivals) is None
+    assert primary.markdown(rivals) == ""
+    assert primary.best_arm(rivals_and_own[2:]) is None
+    blind = [
+        dataclasses.replace(r, validation_accuracy=None) for r in rivals_and_own
+    ]
+    assert primary.best_arm(blind) is None
 
 
 def test_arm_without_the_single_network_has_no_cost_or_difference():
