@@ -8,8 +8,9 @@
 
 `GraftTrainer` trains the networks, `GraftCallback` grafts between epochs,
 `InvalidFilterMonitor` counts invalid filters, `RunCheckpoint` lets a run that
-was killed go on. `models` builds networks by
-name, `data` reads images, `python -m keras_graft.launch` does it all.
+was killed go on. `swa` ships an average of
+weights, `models` builds networks by name, `data` reads images,
+`python -m keras_graft.launch` does it all.
 
 Source: arXiv 2004.12311.
 """
@@ -28,7 +29,7 @@ _HOME = {
     "RunCheckpoint": "runs.run_checkpoint",
     "diagnose": "diagnosis",
 }
-_MODULES = ("data", "diagnosis", "distillation", "grafting", "models")
+_MODULES = ("data", "diagnosis", "distillation", "grafting", "models", "swa")
 
 __all__ = [*_HOME, *_MODULES]
 

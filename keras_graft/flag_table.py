@@ -130,6 +130,15 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "percent of the epochs (the paper's 60, 120, 180 of 200); cosine: "
             "to 0, by step.",
         ),
+        Spec(
+            "swa_start",
+            None,
+            Number("(0, 1)"),
+            "Stochastic weight averaging: from this share of the epochs on "
+            "the learning rate stays, and the mean of the weights at the end "
+            "of each later epoch is shipped; 0.75 is a good one. Not set: the "
+            "weights of the last epoch.",
+        ),
         Spec("momentum", 0.9, Number("[0, 1)"), "Momentum of SGD."),
         Spec(
             "weight_decay",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 import keras
@@ -190,6 +191,19 @@ class Health:
         else:
             callbacks.insert(0, recorder)
 
+    def keep_scores(self, logs: Mapping[str, float]) -> None:
+        """Remembers how well each network did, if the logs tell.
+
+        Args:
+            logs: Logs of an epoch, those of validation with `val_`.
+        """
+        keys = [
+            _network_log(self._trainer.monitor, k)
+            for k in range(len(self._trainer.networks))
+        ]
+        if all(key in logs for key in keys):
+            self.scores.assign([float(logs[key]) for key in keys])
+
     def best(self, monitor: str) -> int:
         """Position of the live network with the best score.
 
@@ -271,12 +285,7 @@ class _Recorder(keras.callbacks.Callback):
         for k, optimizer in enumerate(trainer.optimizer.optimizers):
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             logs[f"learning_rate_network_{k}"] = rate
-        keys = [
-            _network_log(trainer.monitor, k)
-            for k in range(trainer.num_networks)
-        ]
-        if all(key in logs for key in keys):
-            trainer.health.scores.assign([float(logs[key]) for key in keys])
+        trainer.health.keep_scores(logs)
         graft_follows = any(g.is_due_after(epoch) for g in self._grafts)
         trainer.health.end_epoch(epoch, graft_follows)
         if not trainer.health.any_left():

@@ -197,6 +197,7 @@ def _train(
     if writes:
         write_atomically(directory.flags, flags_text)
     data = recipe.TrainingData(settings, splits)
+    swa = recipe.make_swa_callback(settings, splits, data, graft)
     callbacks, monitor = recipe.make_callbacks(
         settings, splits, directory, graft, data.steps_per_epoch, writes
     )
@@ -208,7 +209,13 @@ def _train(
             validation_data=recipe.evaluation_data(
                 settings, splits, recipe.monitored_split(splits)
             ),
-            callbacks=[checkpoint, StopAtSignal(signals), *watch, *callbacks],
+            callbacks=[
+                checkpoint,
+                StopAtSignal(signals),
+                *watch,
+                *callbacks,
+                *([] if swa is None else [swa]),
+            ],
             verbose=0,
         )
     if "live" not in trainer.status:
@@ -241,6 +248,7 @@ def _train(
             checkpoint.seconds,
             flags_text,
             notes,
+            swa,
         )
     teamwork.leave_together(trainer.distribute_strategy)
 
@@ -315,12 +323,14 @@ def _finish(
     seconds,
     text,
     notes,
+    swa,
 ):
     from keras_graft.runs import report
     from keras_graft.runs import results
 
     selected = trainer.networks.index(trainer.best_network)
     history = results.read_history(directory.history)
+    averaged = 0 if swa is None else max(swa.num_epochs)
     found = results.run_results(
         settings,
         splits,
@@ -328,9 +338,11 @@ def _finish(
         selected,
         list(trainer.status),
         test_logs,
+        monitor.count(),
         monitor.total_filters,
         seconds,
         notes,
+        averaged,
     )
     for k, network in enumerate(trainer.networks):
         directory.save_network(network, directory.network(k))
@@ -340,7 +352,7 @@ def _finish(
     write_atomically(directory.report, page)
     # Last: a run with this file is finished.
     write_atomically(directory.results, found.to_json())
-    print(results.summary(found, monitor.before, directory.shipped))
+    print(results.summary(found, monitor.before, directory.shipped, averaged))
     print(f"\n  report            {directory.report}")
 
 

@@ -126,6 +126,42 @@ def test_shipped_network_is_plain_keras_and_keeps_its_accuracy(
     )
 
 
+def test_averaged_run_ships_the_average(tmp_path):
+    import keras
+
+    from keras_graft import data
+    from keras_graft import diagnose
+    from keras_graft.runs.results import read_history
+
+    done = launch(
+        *SMALL,
+        "--epochs=4",
+        "--swa_start=0.5",
+        "--nograft",
+        "--workdir=run",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(averaged over 2 epochs)" in done.stdout
+    results = results_of(tmp_path / "run")
+    assert "averages of their weights over the last 2" in results["protocol"]
+    history = read_history(tmp_path / "run" / "history.csv")
+    rates = history["learning_rate_network_1"]
+    assert rates[0] > rates[1] == pytest.approx(rates[3])
+    test = data.load("digits").test
+    found = []
+    for k, network in enumerate(results["networks"]):
+        saved = keras.models.load_model(tmp_path / f"run/network_{k}.keras")
+        logits = saved.predict(test.images, verbose=0)
+        accuracy = np.mean(logits.argmax(-1) == test.labels)
+        assert network["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+        invalid = diagnose(saved, thresholds=(0.1,)).totals.invalid[0.1]
+        assert network["invalid_filters"] == invalid
+        found.append(saved.get_weights())
+    # Not grafted, so an average each.
+    assert not np.allclose(found[0][-2], found[1][-2])
+
+
 def test_history_has_every_epoch_and_a_graft_in_all_but_the_first(digits_run):
     from keras_graft.runs.results import read_history
 

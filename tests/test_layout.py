@@ -28,6 +28,7 @@ ORDER = (
         "callback_order",
         "network_optimizers",
     ),
+    ("swa",),
     ("diagnosis", "grafting", "distillation"),
     ("replicas",),
     (

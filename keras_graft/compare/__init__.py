@@ -7,7 +7,6 @@
 | `arms` | what is compared: each arm is flags over the study's own |
 | `study` | arms x seeds -> runs with their folders and flags |
 | `runner` | does what is left to do, and keeps a record of each run |
-| `weight_averaging` | the arms that ship an average of weights |
 | `measure` | a finished run's networks -> what its records say |
 | `records` | one arm, one seed: the record, and its file |
 | `statistics` | means, paired differences, calibration |

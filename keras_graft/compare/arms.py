@@ -23,6 +23,8 @@ RIVALS = (
 )
 
 
+# From which share of the epochs on an arm's weights are averaged.
+SWA_START = 0.75
 # Whom this package's best arm is held against first. See results/PLAN.md.
 PRIMARY_RIVALS = (
     EQUAL_COST_BASELINE,

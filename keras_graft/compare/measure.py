@@ -74,15 +74,7 @@ def records_of(
     validation = None
     if splits.validation is not None:
         validation = [_probabilities(n, splits.validation) for n in networks]
-    if run.average:
-        # Nothing but the networks is written: the best one is found here.
-        monitored = recipe.monitored_split(splits)
-        seen = test if validation is None else validation
-        accuracies = [_accuracy(p, monitored) for p in seen]
-        selected = int(np.argmax(accuracies))
-        status = ["live"] * len(networks)
-    else:
-        selected, status = _selected(directory)
+    selected, status = _selected(directory)
     live = [k for k, health in enumerate(status) if health == "live"]
     history = results.read_history(directory.history)
     found = []
@@ -106,7 +98,6 @@ def records_of(
                 epochs=settings.epochs,
                 train_examples=len(splits.train),
                 flags=portable_flags(settings, run.teacher is not None),
-                procedure="weight averaging" if arm.average else "launch",
                 shipped=_shipped_name(arm, selected),
                 test_accuracy=_accuracy(shipped_test, splits.test),
                 **_by_validation(arm, ships, validation, splits, history),

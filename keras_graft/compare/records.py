@@ -24,8 +24,8 @@ class Record:
         num_networks: Networks that were trained together.
         epochs: Epochs of the run.
         train_examples: Images trained on, the validation split left out.
-        flags: Flags that repeat the run; paths are relative to the study.
-        procedure: `launch`, or what had to be done beside it.
+        flags: Flags with which `launch` repeats the run; paths are relative
+            to the study.
         shipped: `network_<k>`, `average` or `ensemble`.
         test_accuracy: On the whole test split.
         best_epoch_test_accuracy: Of the best epoch, chosen on the test
@@ -57,7 +57,6 @@ class Record:
     epochs: int
     train_examples: int
     flags: list[str]
-    procedure: str
     shipped: str
     test_accuracy: float
     best_epoch_test_accuracy: float | None

@@ -23,7 +23,6 @@ from keras_graft.compare import plan
 from keras_graft.compare import records
 from keras_graft.compare import report
 from keras_graft.compare import summary
-from keras_graft.compare import weight_averaging
 from keras_graft.compare.outcomes import Outcome
 from keras_graft.compare.records import Record
 from keras_graft.compare.study import Run
@@ -193,8 +192,6 @@ def _do(study, run, chosen, cost, bar, signals):
 
 def _train(run: Run, settings: Any, signals: StopSignals) -> tuple[int, float]:
     """Trains; returns the exit code and the seconds it took."""
-    if run.average:
-        return DONE, weight_averaging.run(settings)
     try:
         code = launch.run(settings, signals)
     except RunError as error:

@@ -7,6 +7,7 @@ import tempfile
 
 from keras_graft import flags
 from keras_graft.compare.arms import ARMS
+from keras_graft.compare.arms import SWA_START
 from keras_graft.compare.arms import Arm
 
 # Seeds of the tuning, far from those of the study.
@@ -69,11 +70,6 @@ class Run:
     arms: tuple[Arm, ...] = ()
     pair: tuple[float, float] | None = None
     teacher: pathlib.Path | None = None
-
-    @property
-    def average(self) -> bool:
-        """Whether the run ends in an average of weights."""
-        return any(arm.average for arm in self.arms)
 
 
 def check(study: Study) -> None:
@@ -149,6 +145,7 @@ def arm_runs(study: Study) -> list[Run]:
                     flags=(
                         *arms[0].flags,
                         *([f"--epochs={long}"] if arms[0].long else []),
+                        *([f"--swa_start={SWA_START}"] * arms[0].average),
                     ),
                     arms=arms,
                     teacher=(

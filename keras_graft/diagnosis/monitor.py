@@ -74,16 +74,17 @@ class InvalidFilterMonitor(keras.callbacks.Callback):
             sum(kernel.num_filters for kernel in kernels)
             for kernels in self._kernels
         ]
-        self.before = self._count()
+        self.before = self.count()
         self.history = []
 
     def on_epoch_end(self, epoch, logs=None):
-        counts = self._count()
+        counts = self.count()
         self.history.append(counts)
         if logs is not None:
             logs.update(zip(self._keys, counts, strict=True))
 
-    def _count(self):
+    def count(self) -> list[int]:
+        """Invalid filters of each network as it is now, once `fit` began."""
         return [
             sum(
                 count_invalid(norms_of_filters(kernel), self.threshold)

@@ -20,6 +20,8 @@ from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
+from keras_graft.swa import HeldSchedule
+from keras_graft.swa import StochasticWeightAveraging
 from keras_graft.trainer import GraftTrainer
 from keras_graft.training_input import EpochDataset
 
@@ -169,6 +171,13 @@ def schedule(rate: float, name: str, epochs: int, steps: int) -> Any:
     return rate
 
 
+def swa_start(settings: Any) -> int | None:
+    """First epoch whose weights are averaged, or None for no averaging."""
+    if settings.swa_start is None:
+        return None
+    return round(settings.swa_start * settings.epochs)
+
+
 def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     """Builds networks and optimizers, in the current strategy's scope."""
     networks = [
@@ -187,7 +196,7 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     trainer.compile(
         optimizer=[
             CoupledSGD(
-                schedule(rate, settings.schedule, settings.epochs, steps),
+                _course(settings, rate, steps),
                 momentum=settings.momentum,
                 weight_decay=settings.weight_decay,
             )
@@ -199,6 +208,13 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
         jit_compile=settings.jit,
     )
     return trainer
+
+
+def _course(settings, rate, steps):
+    """The course of a learning rate, held where averaging starts."""
+    course = schedule(rate, settings.schedule, settings.epochs, steps)
+    start = swa_start(settings)
+    return course if start is None else HeldSchedule(course, start * steps)
 
 
 def network_seed(seed: int, k: int) -> int:
@@ -324,6 +340,44 @@ def make_callbacks(
     callbacks += _tensorboard(directory)
     callbacks.append(Progress(settings.epochs, steps))
     return callbacks, monitor
+
+
+def make_swa_callback(
+    settings: Any,
+    splits: data.Splits,
+    batches: TrainingData,
+    graft: grafting.GraftCallback | None,
+) -> StochasticWeightAveraging | None:
+    """The weight averaging that the settings ask for, or None.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+        batches: Its training data; an epoch of it is what the statistics of
+            BatchNormalization are computed from.
+        graft: The callback that grafts, or None.
+    """
+    start = swa_start(settings)
+    if start is None:
+        return None
+
+    def images():
+        first = batches.from_epoch(0).take(batches.steps_per_epoch)
+        return np.concatenate([_first_view(x) for x, _ in first])
+
+    grafted_to_the_end = graft is not None and settings.graft_stop is None
+    return StochasticWeightAveraging(
+        # One epoch at least, however few there are.
+        min(start, settings.epochs - 1),
+        images,
+        settings.batch_size,
+        grafted_to_the_end and settings.graft_source == "external",
+        evaluation_data(settings, splits, monitored_split(splits)),
+    )
+
+
+def _first_view(images):
+    return images["network_0"] if isinstance(images, dict) else images
 
 
 def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:

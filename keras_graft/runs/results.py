@@ -17,6 +17,10 @@ _PROTOCOL = {
         "on the test set, as in the paper. Such an accuracy is optimistic."
     ),
 }
+_AVERAGED = (
+    "The networks are averages of their weights over the last {} epochs; "
+    "best_epoch and the history are of the weights before averaging."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +30,8 @@ class NetworkResult:
     Attributes:
         name: `network_0`, ...
         status: `live`, `masked` or `retired`.
-        test_accuracy: In [0, 1], with the weights of the last epoch.
-        invalid_filters: Filters below the threshold, after the last epoch.
+        test_accuracy: In [0, 1], with the weights that are saved.
+        invalid_filters: Filters below the threshold in them.
         total_filters: All filters.
     """
 
@@ -79,9 +83,11 @@ def run_results(
     selected: int,
     statuses: list[str],
     test_logs: dict[str, float],
+    invalid_filters: list[int],
     total_filters: list[int],
     seconds: float,
     notes: Sequence[str] = (),
+    averaged: int = 0,
 ) -> RunResults:
     """Puts the results of a finished run together.
 
@@ -92,9 +98,12 @@ def run_results(
         selected: Position of the shipped network.
         statuses: The networks' status.
         test_logs: `trainer.evaluate` on the test split.
+        invalid_filters: Invalid filters of each network as it is saved.
         total_filters: Filters of each network.
         seconds: Wall-clock time of the training.
         notes: Sentences about what was out of the ordinary.
+        averaged: Number of last epochs whose weights were averaged; 0: the
+            weights are those of the last epoch.
 
     Returns:
         The `RunResults`.
@@ -112,11 +121,12 @@ def run_results(
             name=f"network_{k}",
             status=statuses[k],
             test_accuracy=accuracies[k],
-            invalid_filters=int(history[f"network_{k}_invalid_filters"][-1]),
+            invalid_filters=invalid_filters[k],
             total_filters=total_filters[k],
         )
         for k in range(settings.num_networks)
     ]
+    average = [_AVERAGED.format(averaged)] if averaged else []
     return RunResults(
         dataset=settings.dataset,
         model=settings.model,
@@ -139,12 +149,15 @@ def run_results(
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
-        protocol=" ".join([_PROTOCOL[validated], *notes]),
+        protocol=" ".join([_PROTOCOL[validated], *average, *notes]),
     )
 
 
 def summary(
-    results: RunResults, invalid_before: list[int], path: pathlib.Path
+    results: RunResults,
+    invalid_before: list[int],
+    path: pathlib.Path,
+    averaged: int = 0,
 ) -> str:
     """What a person wants to know when a run ends.
 
@@ -152,17 +165,19 @@ def summary(
         results: The run's results.
         invalid_before: Invalid filters of each network before training.
         path: The shipped network's file.
+        averaged: As for `run_results`.
 
     Returns:
         Text of a few lines.
     """
     by = "validation" if results.selected_by == "val_accuracy" else "test"
+    when = f"averaged over {averaged} epochs" if averaged else "last epoch"
     lines = [
         "",
         f"Shipped: {results.selected}, the best of {results.num_networks} on "
-        f"the {by} images in the last epoch."
+        f"the {by} images ({when})."
         if results.num_networks > 1
-        else f"Shipped: {results.selected}, the only network.",
+        else f"Shipped: {results.selected}, the only network ({when}).",
         f"  file              {path}",
         f"  test accuracy     {results.test_accuracy:.4f}",
     ]

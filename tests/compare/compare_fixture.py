@@ -51,7 +51,6 @@ def make_record(arm="single", seed=0, test_accuracy=0.5, **changes):
         epochs=3,
         train_examples=100,
         flags=["--epochs=3"],
-        procedure="launch",
         shipped="network_0",
         test_accuracy=test_accuracy,
         best_epoch_test_accuracy=None,

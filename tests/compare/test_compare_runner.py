@@ -3,6 +3,8 @@
 import json
 import signal
 
+import keras
+import numpy as np
 import pytest
 from compare_fixture import make_record
 from compare_fixture import make_study
@@ -26,20 +28,20 @@ def start(study):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A study that was killed in its second run and started again."""
+    """A study that was killed in its third run and started again."""
     folder = tmp_path_factory.mktemp("study")
     study = make_study(folder, names=("single", "swa", "ensemble"))
     launched = []
     launch = runner.launch.run
 
-    def killed_in_second_run(settings, signals):
+    def killed_in_third_run(settings, signals):
         launched.append(settings.workdir)
-        if len(launched) == 2:
+        if len(launched) == 3:
             raise Interrupted(signal.SIGTERM)
         return launch(settings, signals)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner.launch, "run", killed_in_second_run)
+        patch.setattr(runner.launch, "run", killed_in_third_run)
         with pytest.raises(Interrupted):
             start(study)
         before = records.read(folder / "records.json")
@@ -50,7 +52,7 @@ def finished(tmp_path_factory):
 def test_killed_study_goes_on_where_it_was(finished):
     study, launched, before, after = finished
     names = [path.split("/")[-2] for path in launched]
-    assert names == ["single", "independent", "independent"]
+    assert names == ["single", "swa", "independent", "independent"]
     arms = ["single", "swa", "best_of_n", "ensemble"]
     assert [record.arm for record in after] == arms
     assert before == after[:2]
@@ -240,3 +242,37 @@ def test_student_pays_for_its_teacher(tmp_path):
     runs = [outcomes.read(run.folder) for run in studies.arm_runs(study)]
     assert record.seconds == pytest.approx(sum(r.seconds for r in runs))
     assert record.flags[-1] == "--teachers=teacher/seed0/shipped.keras"
+
+
+def test_study_ships_averages_of_several_networks(tmp_path):
+    names = ("mutual:average", "graft_slope_10:average")
+    study = make_study(
+        tmp_path, "--validation_fraction=0.2", "--epochs=2", names=names
+    )
+    file = tmp_path / "records.json"
+    with StopSignals() as signals:
+        assert runner.start(study, file, signals) == 0
+    graft, mutual = sorted(records.read(file), key=lambda r: r.arm)
+    assert (mutual.shipped, graft.shipped) == ("average", "average")
+    assert mutual.flops_train == graft.flops_train
+    # Grafted networks end as one, the others are told apart on validation.
+    assert graft.divergence == pytest.approx(0.0, abs=1e-9)
+    assert mutual.divergence > 0.0
+    saved = [
+        keras.models.load_model(
+            tmp_path / f"runs/mutual_average/seed0/network_{k}.keras",
+            compile=False,
+        )
+        for k in range(2)
+    ]
+    splits = runner._load(
+        runner.settings_of(study, runner.arm_runs(study)[0], (0.1, 5e-4))
+    )
+    accuracies = [
+        np.mean(
+            np.argmax(n.predict(splits.validation.images, verbose=0), -1)
+            == splits.validation.labels
+        )
+        for n in saved
+    ]
+    assert mutual.validation_accuracy == pytest.approx(max(accuracies))

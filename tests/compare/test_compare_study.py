@@ -114,8 +114,13 @@ def test_any_arm_with_one_network_can_ship_an_average(tmp_path):
     study = make_study(tmp_path, names=names)
     runs = {run.name: run for run in studies.arm_runs(study)}
     assert list(runs) == ["mutual", "mutual_average", "late_average"]
-    assert [run.average for run in runs.values()] == [False, True, True]
-    assert runs["mutual_average"].flags == runs["mutual"].flags
+    starts = {name: s.swa_start for name, s in settings_by_run(study).items()}
+    assert starts == {
+        "mutual": None,
+        "mutual_average": 0.75,
+        "late_average": 0.75,
+    }
+    assert set(runs["mutual_average"].flags) > set(runs["mutual"].flags)
     assert study.arms[2].description == (
         "graft from epoch 5 on; average of the last weights"
     )
