@@ -3,7 +3,7 @@
 import math
 
 import keras
-from keras import ops
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -43,18 +43,18 @@ class CoupledSGD(keras.optimizers.SGD):
         self.coupled_weight_decay = float(weight_decay)
 
     def update_step(self, gradient, variable, learning_rate):
-        dtype = variable.dtype
-        step = ops.cast(gradient, dtype)
+        value = tf.convert_to_tensor(variable)
+        step = tf.cast(tf.convert_to_tensor(gradient), value.dtype)
         if self.coupled_weight_decay:
-            decay = ops.cast(self.coupled_weight_decay, dtype)
-            step = ops.add(step, ops.multiply(variable, decay))
+            step += value * self.coupled_weight_decay
         if self.momentum:
             m = self.momentums[self._get_variable_index(variable)]
-            momentum = ops.cast(self.momentum, dtype)
-            step = ops.add(ops.multiply(m, momentum), step)
+            # A difference, since TensorFlow would turn a sum of three into
+            # one operation, and that into six where memory seems short.
+            step -= tf.convert_to_tensor(m) * -self.momentum
             self.assign(m, step)
-        rate = ops.cast(learning_rate, dtype)
-        self.assign_sub(variable, ops.multiply(step, rate))
+        rate = tf.cast(learning_rate, value.dtype)
+        self.assign_sub(variable, step * rate)
 
     def get_config(self):
         config = super().get_config()

@@ -17,12 +17,13 @@ def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
     Returns:
         Scalar tensor, float32.
     """
-    bad = [
-        tf.reduce_any(~tf.math.is_finite(tensor))
+    finite = [
+        tf.reduce_all(tf.math.is_finite(tensor))
         for tensor in map(tf.convert_to_tensor, tensors)
         if tensor.dtype.is_floating
     ]
-    return 1.0 - tf.minimum(_over_replicas(tf.reduce_any(tf.stack(bad))), 1.0)
+    bad = ~tf.reduce_all(tf.stack(finite))
+    return 1.0 - tf.minimum(_over_replicas(bad), 1.0)
 
 
 def once_drawn(data: Any) -> contextlib.AbstractContextManager:
@@ -36,17 +37,20 @@ def once_drawn(data: Any) -> contextlib.AbstractContextManager:
         data: The batch.
     """
     tensors = tf.nest.flatten(data, expand_composites=True)
-    return tf.control_dependencies([t for t in tensors if t is not None])
+    # As one operation: all that waits would wait for each of them by itself.
+    drawn = tf.group(*[t for t in tensors if t is not None])
+    return tf.control_dependencies([] if drawn is None else [drawn])
 
 
 def snapshot(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
     """The values of variables before a step."""
-    return [tf.identity(variable.value) for variable in variables]
+    return [tf.convert_to_tensor(variable.value) for variable in variables]
 
 
 def keep_where(
     healthy: tf.Tensor,
     variables: Sequence[keras.Variable],
+    after: Sequence[tf.Tensor],
     before: Sequence[tf.Tensor],
 ) -> None:
     """Takes variables back to their values before the step, if it failed.
@@ -59,8 +63,9 @@ def keep_where(
         variables: What the step has changed.
         before: Their values before it, from `snapshot`.
     """
-    for variable, old in zip(variables, before, strict=True):
-        variable.assign(tf.where(healthy > 0, variable.value, old))
+    kept = healthy > 0
+    for variable, new, old in zip(variables, after, before, strict=True):
+        variable.value.assign(tf.where(kept, new, old))
 
 
 def _over_replicas(flag):

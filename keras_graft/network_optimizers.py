@@ -4,8 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
+from keras_graft.coupled_sgd import CoupledSGD
 from keras_graft.weight_averages import inner_optimizer
+
+# What they do follows from their config and the variables' shapes. Others may
+# look at the variables' names, or at what they keep to themselves.
+_TOLD_BY_CONFIG = (
+    CoupledSGD,
+    keras.optimizers.SGD,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+)
+_SCHEDULES = "keras.optimizers.schedules"
 
 
 class NetworkOptimizers:
@@ -74,6 +86,52 @@ def one_optimizer_per_network(
             f"{num_networks} objects, or give one to be copied."
         )
     return optimizers
+
+
+def told_by_config(
+    optimizers: Sequence[keras.optimizers.Optimizer],
+    networks: Sequence[keras.Model],
+) -> bool:
+    """Whether N optimizers are known to make the same update.
+
+    That is, the same of the same numbers: learning rates may differ, where
+    they are no schedules.
+
+    Args:
+        optimizers: N built optimizers.
+        networks: Their networks, with variables of the same shapes.
+    """
+    first, *others = map(_rule, optimizers, networks)
+    return first is not None and all(rule == first for rule in others)
+
+
+def _rule(optimizer, network):
+    """All that an update depends on but numbers in variables, or None."""
+    if type(optimizer) not in _TOLD_BY_CONFIG:
+        return None
+    with tf.init_scope():
+        # It looks at the rate, which has no value while a step is traced.
+        config = optimizer.get_config()
+    rate = config.pop("learning_rate")
+    schedule = rate if isinstance(rate, dict) else None
+    del config["name"]
+    # Keras gives no public access to them (3.15).
+    updated = optimizer._trainable_variables
+    if (
+        (schedule and schedule["module"] != _SCHEDULES)
+        # What `exclude_from_weight_decay` was told is in no config.
+        or "_exclude_from_weight_decay" in vars(optimizer)
+        or any(variable.constraint is not None for variable in updated)
+    ):
+        return None
+    places = {id(variable): i for i, variable in enumerate(network.variables)}
+    return (
+        type(optimizer),
+        config,
+        schedule,
+        [places[id(variable)] for variable in updated],
+        [(slot.shape, slot.dtype) for slot in optimizer.variables],
+    )
 
 
 def with_loss_scales(

@@ -120,8 +120,9 @@ class Scoring:
         self.distillation_loss.update_state(
             mean(distillation_losses), batch * some
         )
+        counted = tf.unstack(batch * live)
         for k, tracker in enumerate(self.network_losses):
-            tracker.update_state(losses[k], batch * live[k])
+            tracker.update_state(losses[k], counted[k])
 
     def count_examples(self, size: tf.Tensor, kept: tf.Tensor) -> None:
         """Counts the examples that were trained on, and those left out.

@@ -1,7 +1,6 @@
 """What one step computes: a batch, predictions, and the losses."""
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_graft.distillation import DistillationTerm
-from keras_graft.distillation import FeatureTaps
+from keras_graft.forward import Predictions
 from keras_graft.guard import all_finite
 from keras_graft.predictions import as_logits
 from keras_graft.predictions import as_probabilities
@@ -89,84 +88,29 @@ class Losses:
         return [supervised + term for supervised, term in parts]
 
 
-def forward(network: keras.layers.Layer, x: Any, training: bool) -> tf.Tensor:
-    """Calls a network, with `training` where it takes that argument."""
-    parameters = inspect.signature(network.call).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if "training" in parameters or takes_any:
-        return network(x, training=training)
-    return network(x)
-
-
-def feature_taps(
-    networks: Sequence[keras.Model], terms: Sequence[DistillationTerm]
-) -> FeatureTaps | None:
-    """The taps that the terms need, or None if they look at no inner layer.
-
-    Args:
-        networks: N built models.
-        terms: The distillation terms that are in the graph.
-
-    Raises:
-        ValueError: If a network lacks a layer that a term looks at.
-    """
-    names = [name for term in terms for name in term.feature_layers]
-    return FeatureTaps(networks, names) if names else None
-
-
-def forward_all(
-    networks: Sequence[keras.Model],
-    views: Sequence[Any],
-    training: bool,
-    taps: FeatureTaps | None = None,
-) -> tuple[list[tf.Tensor], list[dict[str, tf.Tensor]] | None]:
-    """Calls each network once, on its view.
-
-    Args:
-        networks: N models.
-        views: N inputs.
-        training: Whether the networks train.
-        taps: What `feature_taps` returned.
-
-    Returns:
-        `(outputs, features)`: N predictions, and for each network the outputs
-        of the tapped layers by name, or None without taps.
-    """
-    if taps is None:
-        outputs = [
-            forward(network, views[k], training)
-            for k, network in enumerate(networks)
-        ]
-        return outputs, None
-    found = [taps(k, views[k], training) for k in range(len(networks))]
-    return [outputs for outputs, _ in found], [named for _, named in found]
-
-
 def supervised_losses(
-    networks: Sequence[keras.Model],
     scoring: Any,
     batch: Batch,
-    outputs: Sequence[tf.Tensor],
+    predictions: Predictions,
     num_replicas: int,
 ) -> list[tf.Tensor]:
     """Compiled loss plus the network's own losses (regularisers).
 
     Args:
-        networks: N models.
         scoring: The trainer's `Scoring`.
         batch: This replica's part of the batch.
-        outputs: N predictions of shape (batch, units).
+        predictions: What the networks made of it.
         num_replicas: Number of replicas in sync.
 
     Returns:
         N scalars, float32, not necessarily finite.
     """
     losses = []
-    for k, network in enumerate(networks):
+    for k, output in enumerate(predictions.outputs):
         loss = scoring.supervised_loss(
-            k, batch.labels[k], outputs[k], batch.weights[k]
+            k, batch.labels[k], output, batch.weights[k]
         )
-        for own in network.losses:
+        for own in predictions.losses[k]:
             loss += tf.reduce_sum(tf.cast(own, "float32")) / num_replicas
         losses.append(loss)
     return losses
@@ -189,8 +133,8 @@ def finite_outputs(
 ) -> list[tf.Tensor]:
     """The predictions, with zeros for the networks that are not live."""
     return [
-        tf.where(live[k] > 0, output, tf.zeros_like(output))
-        for k, output in enumerate(outputs)
+        tf.where(alive, output, tf.zeros_like(output))
+        for alive, output in zip(tf.unstack(live > 0), outputs, strict=True)
     ]
 
 
@@ -225,7 +169,8 @@ def step_losses(
 
     def where_live(losses):
         return [
-            tf.where(live[k] > 0, loss, 0.0) for k, loss in enumerate(losses)
+            tf.where(alive, loss, 0.0)
+            for alive, loss in zip(tf.unstack(live > 0), losses, strict=True)
         ]
 
     distillation = [tf.zeros([])] * len(outputs)
@@ -266,8 +211,8 @@ def mean_probabilities(
     live = tf.where(tf.reduce_any(live > 0), live, tf.ones_like(live))
     total = tf.add_n(
         [
-            tf.where(live[k] > 0, as_probabilities(output, from_logits), 0.0)
-            for k, output in enumerate(outputs)
+            tf.where(alive, as_probabilities(output, from_logits), 0.0)
+            for alive, output in zip(tf.unstack(live > 0), outputs, strict=True)
         ]
     )
     return total / tf.reduce_sum(live)

@@ -1,6 +1,5 @@
 """N networks, N optimizers, one train step."""
 
-import contextlib
 import copy
 import types
 
@@ -10,9 +9,10 @@ import tensorflow as tf
 from keras_graft.callback_order import CheckpointCallback
 from keras_graft.callback_order import grafts_of
 from keras_graft.callback_order import in_order
+from keras_graft.forward import feature_taps
+from keras_graft.forward import forward
+from keras_graft.forward import forward_all
 from keras_graft.fused_batch_norm import fused_batch_norm
-from keras_graft.guard import all_finite
-from keras_graft.guard import keep_where
 from keras_graft.guard import once_drawn
 from keras_graft.guard import snapshot
 from keras_graft.health import Health
@@ -20,24 +20,18 @@ from keras_graft.keras_gaps import Prebuilt
 from keras_graft.keras_gaps import reducible
 from keras_graft.network_optimizers import NetworkOptimizers
 from keras_graft.network_optimizers import one_optimizer_per_network
-from keras_graft.network_optimizers import scale_variables
-from keras_graft.network_optimizers import state_variables
 from keras_graft.network_optimizers import with_loss_scales
 from keras_graft.predictions import check_from_logits
 from keras_graft.predictions import check_labels
 from keras_graft.predictions import final_activation
 from keras_graft.predictions import label_errors_named
 from keras_graft.replicas import evenly_split
-from keras_graft.replicas import joint_gradients
 from keras_graft.replicas import own_random_numbers
 from keras_graft.replicas import padded
 from keras_graft.scoring import Scoring
 from keras_graft.step import Batch
-from keras_graft.step import feature_taps
 from keras_graft.step import finite_networks
 from keras_graft.step import finite_outputs
-from keras_graft.step import forward
-from keras_graft.step import forward_all
 from keras_graft.step import mean_probabilities
 from keras_graft.step import step_losses
 from keras_graft.step import supervised_losses
@@ -57,6 +51,8 @@ from keras_graft.training_input import check_batches_split
 from keras_graft.training_input import check_epoch_ends
 from keras_graft.training_input import check_not_empty
 from keras_graft.training_input import first_example
+from keras_graft.updates import tapes_of
+from keras_graft.updates import update_all
 from keras_graft.views import views_of
 
 
@@ -103,8 +99,9 @@ class GraftTrainer(Prebuilt, keras.Model):
             of it are compared. A name with "loss" or "error" is better
             smaller, any other one larger. Defaults to `"val_accuracy"`.
         fused_batch_norm: Whether stock BatchNormalization layers run on
-            TensorFlow's fused operation, in every step on a single replica:
-            the same up to rounding and much faster. Off, N networks trained
+            TensorFlow's fused operation, in every step on a single replica,
+            and networks that compute the same share one function there: the
+            same up to rounding and much faster. Off, N networks trained
             apart give the last bits of N separate fits. Defaults to True.
 
     Raises:
@@ -497,12 +494,11 @@ class GraftTrainer(Prebuilt, keras.Model):
         return final_activation(self._networks[0]) == "linear"
 
     def call(self, inputs, training=False):
-        with self._fast_layers():
-            outputs, _ = forward_all(
-                self._networks, views_of(inputs, self.num_networks), training
-            )
+        predictions = self._predictions(
+            views_of(inputs, self.num_networks), training
+        )
         return mean_probabilities(
-            outputs, self.health.live(), self._from_logits
+            predictions.outputs, self.health.live(), self._from_logits
         )
 
     def train_step(self, data):
@@ -512,48 +508,37 @@ class GraftTrainer(Prebuilt, keras.Model):
     def test_step(self, data):
         with once_drawn(data):
             batch = Batch.of(data, self.num_networks, self._num_replicas)
-            outputs, losses, _ = self._forward(batch, False, tf.ones([]))
-            return self._score(batch, outputs, losses, losses.supervised)
+            predictions, losses, _ = self._forward(batch, False, tf.ones([]))
+            return self._score(batch, predictions, losses, losses.supervised)
 
     def _train_on(self, data):
         batch = Batch.of(data, self.num_networks, self._num_replicas)
         kept = evenly_split(batch.size)
-        weights = [network.weights for network in self._networks]
-        before = [snapshot(variables) for variables in weights]
-        with tf.GradientTape() as tape:
+        before = [snapshot(n.non_trainable_weights) for n in self._networks]
+        with tapes_of(self._networks) as tapes:
             with own_random_numbers(self._networks):
-                outputs, losses, finite = self._forward(batch, True, kept)
-            # Summed only to make one tape do: no network's loss depends on
-            # another one's variables.
-            scaled = tf.add_n(
-                [
-                    optimizer.scale_loss(loss)
-                    for optimizer, loss in zip(
-                        self._optimizers, losses.minimised, strict=True
-                    )
-                ]
-            )
-        trainable = [network.trainable_variables for network in self._networks]
-        gradients = tape.gradient(scaled, trainable)
-        for k, optimizer in enumerate(self._optimizers):
-            state = [*weights[k], *state_variables(optimizer)]
-            before[k] += snapshot(state[len(weights[k]) :])
-            scale = scale_variables(optimizer)
-            scale_before = snapshot(scale)
-            joint, unscaled = joint_gradients(optimizer, gradients[k])
-            optimizer.apply(joint, trainable[k])
-            # What the update made tells of its gradient too. A look at the
-            # gradient itself would keep TensorFlow from the rewrites that it
-            # makes in a plain fit, and change the last bits.
-            healthy = losses.live[k] * unscaled * all_finite(state)
-            keep_where(healthy, state, before[k])
-            keep_where(losses.live[k], scale, scale_before)
+                predictions, losses, finite = self._forward(batch, True, kept)
+            scaled = [
+                optimizer.scale_loss(loss)
+                for optimizer, loss in zip(
+                    self._optimizers, losses.minimised, strict=True
+                )
+            ]
+        update_all(
+            self._networks,
+            self._optimizers,
+            tapes,
+            scaled,
+            before,
+            losses.live,
+            predictions.shared,
+        )
         self.health.record(finite, kept)
         if self._num_replicas > 1:
             self._scoring.count_examples(batch.size, kept)
             batch = batch.first(batch.size * tf.cast(kept, batch.size.dtype))
-            outputs = [output[: batch.size] for output in outputs]
-        return self._score(batch, outputs, losses, losses.minimised)
+            predictions = predictions.first(batch.size)
+        return self._score(batch, predictions, losses, losses.minimised)
 
     def predict_step(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -563,41 +548,41 @@ class GraftTrainer(Prebuilt, keras.Model):
         return self(padded(x), training=False)[:size]
 
     def _forward(self, batch, training, kept):
-        with self._fast_layers():
-            outputs, features = forward_all(
-                self._networks, batch.inputs, training, self._taps
-            )
+        predictions = self._predictions(batch.inputs, training, self._taps)
         if self._num_replicas > 1:
-            outputs = [output[: batch.size] for output in outputs]
+            predictions = predictions.first(batch.size)
         supervised = supervised_losses(
-            self._networks,
-            self._scoring,
-            batch,
-            outputs,
-            self._num_replicas,
+            self._scoring, batch, predictions, self._num_replicas
         )
-        finite = finite_networks(outputs, supervised)
+        finite = finite_networks(predictions.outputs, supervised)
         losses = step_losses(
             batch,
-            outputs,
+            predictions.outputs,
             supervised,
             self._active_terms,
             finite * kept * self.health.not_retired(),
             self._from_logits,
             self._num_replicas,
             [optimizer.iterations for optimizer in self._optimizers],
-            features,
+            predictions.features,
         )
-        return outputs, losses, finite
+        return predictions, losses, finite
 
-    def _fast_layers(self):
+    def _predictions(self, views, training, taps=None):
         # Statistics over several replicas are stock Keras' to synchronise.
-        if self.fused_batch_norm and self._num_replicas == 1:
-            return fused_batch_norm(self._networks)
-        return contextlib.nullcontext()
+        fast = self.fused_batch_norm and self._num_replicas == 1
+        with fused_batch_norm(self._networks if fast else []):
+            return forward_all(
+                self._networks,
+                views,
+                training,
+                taps,
+                # XLA compiles a function anew for each of its calls.
+                share=fast and not self.jit_compile,
+            )
 
-    def _score(self, batch, outputs, losses, reported):
-        outputs = finite_outputs(outputs, losses.live)
+    def _score(self, batch, predictions, losses, reported):
+        outputs = finite_outputs(predictions.outputs, losses.live)
         ensemble = None
         if batch.shared_labels:
             ensemble = mean_probabilities(

@@ -22,6 +22,7 @@ def peer_probabilities(
         `(targets, present)`: for each network the mean over its live peers,
         shape (batch, classes), and 1.0 if it has a live peer, else 0.0.
     """
+    live = tf.unstack(live)
     probabilities = [
         live[j] * tf.nn.softmax(logits[j] / temperature)
         for j in range(len(logits))
