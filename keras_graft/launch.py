@@ -30,6 +30,7 @@ from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.threads import share_out_threads
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
@@ -68,7 +69,7 @@ def main(argv):
 def _run_and_tell(settings, cluster, who):
     try:
         with StopSignals() as signals:
-            return run(settings, signals, cluster)
+            return run(settings, signals, cluster, owns_process=True)
     except RunError as error:
         print(f"{who}Error: {error}", file=sys.stderr)
         return error.exit_code
@@ -78,7 +79,7 @@ def _run_and_tell(settings, cluster, who):
         return signal.exit_code
 
 
-def run(settings, signals, cluster=None):
+def run(settings, signals, cluster=None, owns_process=False):
     """Trains, evaluates and writes the run directory.
 
     Args:
@@ -86,6 +87,8 @@ def run(settings, signals, cluster=None):
         signals: A `StopSignals` that is entered.
         cluster: The `Cluster` to train on, or None for this process alone.
             Its chief writes the run directory, the others write nothing.
+        owns_process: Whether nothing else is to train in this process, so
+            that the run may choose TensorFlow's threads.
 
     Returns:
         Exit code.
@@ -107,6 +110,8 @@ def run(settings, signals, cluster=None):
     from keras_graft.runs import strategy as devices
 
     devices.import_tensorflow_quietly()
+    if owns_process:
+        share_out_threads(settings)
     strategy = None
     if not settings.plan:
         strategy = devices.make_strategy(

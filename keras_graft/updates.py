@@ -1,6 +1,7 @@
 """What a step does to the networks' variables."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -60,14 +61,17 @@ def update_all(
     """
     update = _update_of_each(networks, optimizers, shared)
     takes_part = tf.unstack(live)
-    last = []
+    at_a_time = _networks_at_a_time()
+    done: list[list[tf.Tensor]] = []
     for k, network in enumerate(networks):
-        # One after the other: each network's gradients take memory.
-        with tf.control_dependencies(last):
+        # Not all at once: each network's gradients take memory.
+        with tf.control_dependencies(
+            done[k - at_a_time] if k >= at_a_time else []
+        ):
             gradients = tapes[k].gradient(
                 losses[k], network.trainable_variables
             )
-        last = [g for g in gradients if g is not None][:1]
+        done.append([g for g in gradients if g is not None][:1])
         update(k, gradients, before[k], takes_part[k])
 
 
@@ -103,6 +107,18 @@ def update(
     healthy = live * unscaled * all_finite(after)
     keep_where(healthy, state, after, before)
     keep_where(live, scale, snapshot(scale), scale_before)
+
+
+def _networks_at_a_time():
+    """One where an operation has all threads, else one for each thread."""
+    threads = tf.config.threading
+    of_operation = threads.get_intra_op_parallelism_threads() or int(
+        os.environ.get("TF_NUM_INTRAOP_THREADS", 0)
+    )
+    side_by_side = threads.get_inter_op_parallelism_threads() or int(
+        os.environ.get("TF_NUM_INTEROP_THREADS", 0)
+    )
+    return max(1, side_by_side) if of_operation == 1 else 1
 
 
 def _update_of_each(networks, optimizers, shared) -> Callable:

@@ -15,6 +15,7 @@ imported; then
 """
 
 import logging
+import os
 import pathlib
 import sys
 import time
@@ -38,6 +39,7 @@ from keras_graft.flops import inference_flops
 from keras_graft.flops import training_flops
 from keras_graft.runs import recipe
 from keras_graft.runs import strategy as devices
+from keras_graft.runs.threads import share_out_threads
 from measuring.side import Channel
 from measuring.workload import EVALUATION_BATCH
 from measuring.workload import NUM_CLASSES
@@ -168,6 +170,7 @@ def make_trainer(
     workload: Workload, settings: Any, splits: data.Splits
 ) -> keras_graft.GraftTrainer:
     """The trainer that `launch` makes, in its strategy's scope."""
+    share_out_threads(settings)
     strategy = devices.make_strategy(settings.strategy, settings.replicas)
     devices.set_precision(settings.precision)
     with devices.scope_of(strategy):
@@ -287,11 +290,15 @@ def _gemm_tool(trainer, train, flops):
     factor = tf.cast(scaled / _GEMM_SIZE**0.5, dtype)
     batches = []
 
+    # A chain of products for each core: an operation may have one thread.
+    chains = os.cpu_count() or 1
+
     @tf.function
     def multiply(x):
+        ends = [x + i for i in range(chains)]
         for _ in range(_GEMMS):
-            x = tf.matmul(factor, x)
-        return tf.reduce_sum(x)
+            ends = [tf.matmul(factor, end) for end in ends]
+        return tf.reduce_sum(tf.add_n(ends))
 
     def measure(steps):
         if not batches:
@@ -306,7 +313,7 @@ def _gemm_tool(trainer, train, flops):
             middle = time.perf_counter()
             float(multiply(factor))
             end = time.perf_counter()
-            products = 2 * _GEMM_SIZE**3 * _GEMMS
+            products = 2 * _GEMM_SIZE**3 * _GEMMS * chains
             pairs.append([flops / (middle - begin), products / (end - middle)])
         return {"pairs": pairs}
 

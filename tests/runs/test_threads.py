@@ -1,0 +1,100 @@
+"""Threads: each case in a process of its own, since they are set once."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CORES = 3
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+SHARE_OUT = """
+import os, sys
+os.sched_getaffinity = lambda process: set(range(int(sys.argv[1])))
+import tensorflow as tf
+from keras_graft import flags
+from keras_graft.runs.threads import share_out_threads
+if "--in-use" in sys.argv:
+    tf.constant(1.0) + 1.0
+    sys.argv.remove("--in-use")
+absl_values = flags.absl_flags.FlagValues()
+flags.define(absl_values)
+settings = flags.parse(["test", "--workdir=none", *sys.argv[2:]], absl_values)
+done = share_out_threads(settings)
+threads = tf.config.threading
+print(
+    done,
+    threads.get_intra_op_parallelism_threads(),
+    threads.get_inter_op_parallelism_threads(),
+)
+"""
+
+TRAIN = """
+import zlib
+import keras, numpy as np
+import keras_graft
+keras.utils.set_random_seed(0)
+networks = [
+    keras.Sequential([
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(8, 3),
+        keras.layers.BatchNormalization(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4),
+    ])
+    for _ in range(3)
+]
+trainer = keras_graft.GraftTrainer(networks)
+trainer.compile(
+    [keras.optimizers.SGD(0.1, momentum=0.9) for _ in networks],
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+)
+x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
+trainer.fit(x, np.arange(32) % 4, batch_size=8, shuffle=False, verbose=0)
+print([zlib.crc32(w) for n in networks for w in n.get_weights()])
+"""
+
+
+def python(code, *arguments, **environment):
+    without = {k: v for k, v in os.environ.items() if k not in THREADS}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**without, "PYTHONPATH": str(ROOT), **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_each_core_gets_operations_of_its_own():
+    found = python(SHARE_OUT, f"{CORES}", f"--num_networks={CORES}")
+    assert found == f"True 1 {CORES}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        ((f"--num_networks={CORES - 1}",), {}),
+        (("--num_networks=3", "--jit"), {}),
+        (("--num_networks=3", "--replicas=2"), {}),
+        (("--num_networks=3",), {THREADS[0]: "2"}),
+        (("--num_networks=3",), {THREADS[1]: "2"}),
+        (("--num_networks=3", "--in-use"), {}),
+    ],
+)
+def test_threads_are_left_alone(arguments, environment):
+    found = python(SHARE_OUT, f"{CORES}", *arguments, **environment)
+    assert found == "False 0 0"
+
+
+def test_networks_side_by_side_train_as_one_after_the_other():
+    one, two = (
+        python(TRAIN, **{THREADS[0]: "1", THREADS[1]: f"{at_a_time}"})
+        for at_a_time in (1, 2)
+    )
+    assert one == two
