@@ -3,7 +3,7 @@
 import math
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -43,18 +43,18 @@ class CoupledSGD(keras.optimizers.SGD):
         self.coupled_weight_decay = float(weight_decay)
 
     def update_step(self, gradient, variable, learning_rate):
-        value = tf.convert_to_tensor(variable)
-        step = tf.cast(tf.convert_to_tensor(gradient), value.dtype)
+        dtype = variable.dtype
+        step = ops.cast(gradient, dtype)
         if self.coupled_weight_decay:
-            step += value * self.coupled_weight_decay
+            decay = ops.cast(self.coupled_weight_decay, dtype)
+            step = ops.add(step, ops.multiply(variable, decay))
         if self.momentum:
             m = self.momentums[self._get_variable_index(variable)]
-            # A difference, since TensorFlow would turn a sum of three into
-            # one operation, and that into six where memory seems short.
-            step -= tf.convert_to_tensor(m) * -self.momentum
+            momentum = ops.cast(self.momentum, dtype)
+            step = ops.add(ops.multiply(m, momentum), step)
             self.assign(m, step)
-        rate = tf.cast(learning_rate, value.dtype)
-        self.assign_sub(variable, step * rate)
+        rate = ops.cast(learning_rate, dtype)
+        self.assign_sub(variable, ops.multiply(step, rate))
 
     def get_config(self):
         config = super().get_config()
