@@ -50,7 +50,9 @@ def small_network(seed: int) -> keras.Model:
         6, 3, use_bias=False, kernel_initializer=init(seed)
     )(inputs)
     x = keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
-    x = keras.layers.ReLU()(x)
+    # Smooth: a ReLU turned by the last bit of one replica's sum would end as
+    # another network.
+    x = keras.layers.Activation("softplus")(x)
     # TensorFlow cannot infer the second size of an empty batch.
     x = keras.layers.Lambda(
         lambda x: tf.reshape(x, [tf.shape(x)[0], -1]), output_shape=(216,)

@@ -101,4 +101,4 @@ def test_bfloat16_trains_on_two_replicas_as_on_one(
     for one, two in zip(*ends, strict=True):
         assert one.dtype == "float32"
         # bfloat16 has 8 bits: sums over a half differ from those over all.
-        np.testing.assert_allclose(one, two, atol=0.005)
+        np.testing.assert_allclose(one, two, atol=0.01)

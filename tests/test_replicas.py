@@ -14,7 +14,7 @@ from keras_graft.replicas import joint_gradients
 # The bound of each group of numbers: absolute, and relative above 1.
 BOUNDS = {
     "step_1": 1e-5,
-    "step_20": 1e-3,
+    "step_20": 1e-4,
     "evaluate_16": 1e-6,
     "evaluate_21": 1e-6,
     "evaluate_17": 1e-6,
@@ -260,4 +260,4 @@ def test_what_works_on_one_replica_only_is_refused(
 def test_four_replicas_change_nothing_but_the_speed(one_replica, four_replicas):
     assert_same_numbers(four_replicas(), one_replica)
     # Otherwise the runs with grafts were compared before they learned.
-    assert one_replica["run/val_accuracy"][-1] > 0.6
+    assert one_replica["run/accuracy"][-1] > 0.6
