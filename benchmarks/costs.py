@@ -9,7 +9,6 @@ callback its seconds over those of an epoch's steps.
 
 import argparse
 import json
-import os
 import pathlib
 import sys
 import tempfile
@@ -25,13 +24,14 @@ from measuring.workload import NUM_CLASSES
 from measuring.workload import Workload
 from measuring.workload import synthetic_images
 
+from keras_graft.runs.strategy import import_tensorflow_quietly
+
 _PLAIN = "no distillation"
 _DIVERGENCE_IMAGES = 512
 
 
 def main() -> int:
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow_quietly()
     options = parse_options()
     workload = Workload(options.networks, options.model)
     deadline = Deadline(60 * options.minutes)

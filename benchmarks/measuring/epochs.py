@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+from keras_graft.runs.strategy import ONEDNN
 from measuring.rival import Rival
 from measuring.rival import candidate_modes
 from measuring.side import Side
@@ -47,14 +48,21 @@ class Epochs:
 
 
 def keras_side(kind: str, workload: Workload, folder: pathlib.Path) -> Side:
-    """Starts a side on Keras in a folder of its own."""
+    """Starts a side on Keras in a folder of its own.
+
+    The trainer has what `launch` gives TensorFlow, a plain fit what
+    TensorFlow does by itself.
+    """
     folder.mkdir(parents=True)
     config = {
         "kind": kind,
         "workload": dataclasses.asdict(workload),
         "folder": str(folder),
     }
-    return Side("keras_side", config, folder / "log.txt")
+    environment = {} if kind == "fit" else ONEDNN
+    return Side(
+        "keras_side", config, folder / "log.txt", environment=environment
+    )
 
 
 def measure_epochs(

@@ -38,6 +38,7 @@ class Side:
         config: JSON values that it is started with.
         log: File for what it prints.
         pass_fds: File descriptors that it inherits.
+        environment: Variables, where this process has none of that name.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Side:
         config: dict[str, Any],
         log: pathlib.Path,
         pass_fds: tuple[int, ...] = (),
+        environment: dict[str, str] | None = None,
     ):
         self.name = module
         self._log = log
@@ -56,7 +58,12 @@ class Side:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
-                env={**_QUIET, **os.environ, "PYTHONPATH": path},
+                env={
+                    **_QUIET,
+                    **(environment or {}),
+                    **os.environ,
+                    "PYTHONPATH": path,
+                },
                 pass_fds=pass_fds,
             )
         self.send(config)

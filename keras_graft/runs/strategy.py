@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import os
+import platform
 import tempfile
 from typing import Any
 
@@ -15,18 +16,29 @@ from keras_graft.runs.rendezvous import meet
 _START_SECONDS = 300.0
 # For TensorFlow to connect workers that are all there.
 _JOIN_SECONDS = 120.0
+# What TensorFlow reads while it is imported. By itself it uses oneDNN on x86
+# only where there is AVX-512 VNNI or better; without, `launch` was half again
+# as fast with it (benchmarks/README.md).
+ONEDNN = (
+    {"TF_ENABLE_ONEDNN_OPTS": "1"}
+    if platform.machine() in ("x86_64", "AMD64")
+    else {}
+)
 
 
 def import_tensorflow_quietly() -> None:
     """Imports Keras on TensorFlow, without what TensorFlow says meanwhile.
 
     Its first lines (oneDNN, missing GPU libraries) bypass every log level.
+    On x86 with oneDNN, unless the environment says otherwise.
 
     Raises:
         ImportError: With what was said, if the import fails.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name, value in ONEDNN.items():
+        os.environ.setdefault(name, value)
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
