@@ -244,7 +244,7 @@ def all_samples():
             "pytorch": [1000.0] * 5,
         },
     )
-    runs = GraftRuns([0.5] * 5, [0.02] * 5, [1.0] * 5, [0.1] * 5)
+    runs = GraftRuns([0.5] * 5, [0.02] * 5, [1.0] * 5, [0.5] * 5, [0.1] * 5)
     return (
         summary.epoch_samples(measured(), workload)
         | summary.start_samples(starts, workload)
@@ -274,6 +274,7 @@ def test_larger_ratios_are_better_for_the_trainer():
     assert found["cpu_speedup_over_pytorch_tuned"] == 1.5
     # 19 grafts in 20 epochs: the first one begins without.
     assert found["graft_speedup_over_reference"] == 38.0
+    assert found["graft_speedup_over_reference_tuned"] == 19.0
     assert found["gemm_fraction"] == 0.7
     # 20 steps of 0.3 s.
     assert found["input_fraction"] == pytest.approx(0.01)

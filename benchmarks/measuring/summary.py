@@ -88,6 +88,7 @@ def graft_samples(runs: GraftRuns) -> dict[str, list[float]]:
     if runs.reference:
         for key, seconds in (
             ("graft_speedup_over_reference", runs.reference),
+            ("graft_speedup_over_reference_tuned", runs.reference_tuned),
             ("graft_speedup_over_fast_pytorch", runs.reference_fast),
         ):
             theirs = [runs.grafts * s for s in seconds]

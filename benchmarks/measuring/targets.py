@@ -79,6 +79,13 @@ TARGETS = (
         True,
         "all grafts of 20 epochs, ResNet-110",
     ),
+    Target(
+        "graft_speedup_over_reference_tuned",
+        None,
+        None,
+        True,
+        "  the reference with the best threads",
+    ),
     Target("gemm_fraction", None, 0.75, True, "FLOP/s over matrix products"),
     Target("input_fraction", 0.05, 0.01, False, "input pipeline over a step"),
     Target("first_step_growth", 6.0, 3.0, False, "first step, N = 8 over 1"),
