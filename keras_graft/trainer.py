@@ -13,6 +13,7 @@ from keras_graft.forward import feature_taps
 from keras_graft.forward import forward
 from keras_graft.forward import forward_all
 from keras_graft.fused_batch_norm import fused_batch_norm
+from keras_graft.fused_padding import fused_padding
 from keras_graft.guard import once_drawn
 from keras_graft.guard import snapshot
 from keras_graft.health import Health
@@ -99,8 +100,9 @@ class GraftTrainer(Prebuilt, keras.Model):
             of it are compared. A name with "loss" or "error" is better
             smaller, any other one larger. Defaults to `"val_accuracy"`.
         fused_batch_norm: Whether stock BatchNormalization layers run on
-            TensorFlow's fused operation, in every step on a single replica,
-            and networks that compute the same share one function there: the
+            TensorFlow's fused operation, in every step on a single replica.
+            There, convolutions also pad in place of a ZeroPadding2D before
+            them, and networks that compute the same share one function: the
             same up to rounding and much faster. Off, N networks trained
             apart give the last bits of N separate fits. Defaults to True.
 
@@ -571,7 +573,10 @@ class GraftTrainer(Prebuilt, keras.Model):
     def _predictions(self, views, training, taps=None):
         # Statistics over several replicas are stock Keras' to synchronise.
         fast = self.fused_batch_norm and self._num_replicas == 1
-        with fused_batch_norm(self._networks if fast else []):
+        networks = self._networks if fast else []
+        # What is tapped may be the output of a padding layer.
+        padded = networks if taps is None else []
+        with fused_batch_norm(networks), fused_padding(padded):
             return forward_all(
                 self._networks,
                 views,

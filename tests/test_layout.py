@@ -31,7 +31,7 @@ ORDER = (
     ("swa",),
     ("forward", "network_optimizers"),
     ("diagnosis", "grafting", "distillation"),
-    ("replicas",),
+    ("replicas", "fused_padding"),
     (
         "predictions",
         "kernel_measures",
