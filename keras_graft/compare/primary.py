@@ -11,6 +11,8 @@ from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import mean_and_std
 from keras_graft.compare.statistics import paired_difference
 
+# The first of them that a study has says what N networks may cost.
+_BUDGETS = (EQUAL_COST_BASELINE, "swa_long", "best_of_n", "ensemble")
 # Operations are counted, so that equal costs differ by rounding alone.
 _SAME_COST = 1.01
 
@@ -23,11 +25,11 @@ def best_arm(records: Sequence[Record]) -> str | None:
 
     Returns:
         Of the arms that are no rivals and whose training costs at most what
-        `single_long` costs, the one with the highest mean validation
-        accuracy; None where there is none.
+        `single_long` costs, or another rival at that cost, the one with the
+        highest mean validation accuracy; None where there is none.
     """
     by_arm = summary.by_arm(records)
-    budget = _SAME_COST * _cost(by_arm.get(EQUAL_COST_BASELINE, []))
+    budget = _SAME_COST * _cost(by_arm.get(_budget_arm(by_arm), []))
     candidates = {
         arm: _validation(mine)
         for arm, mine in by_arm.items()
@@ -46,7 +48,7 @@ def markdown(records: Sequence[Record]) -> str:
         return ""
     mine = summary.accuracy_by_seed(by_arm[best])
     lines = [
-        f"Best arm of this package at the cost of `{EQUAL_COST_BASELINE}`, by "
+        f"Best arm of this package at the cost of `{_budget_arm(by_arm)}`, by "
         f"validation accuracy: `{best}`. Its test accuracy less that of each "
         "rival:",
         "",
@@ -63,6 +65,10 @@ def markdown(records: Sequence[Record]) -> str:
         )
     lines += ["", f"{len(rivals)} comparisons, intervals not corrected for it."]
     return "\n".join(lines)
+
+
+def _budget_arm(by_arm):
+    return next((arm for arm in _BUDGETS if arm in by_arm), None)
 
 
 def _cost(records):

@@ -91,11 +91,17 @@ def test_primary_comparisons_take_the_best_on_validation_within_the_budget(
     assert primary.best_arm(rivals_and_own) == "grafting_plus"
 
 
+def test_another_rival_at_equal_cost_gives_the_budget(rivals_and_own):
+    found = at_cost(rivals_and_own[2:], "grafting_plus", 2100)
+    assert primary.best_arm(found) == "mutual_average"
+    assert "at the cost of `swa_long`" in primary.markdown(found)
+
+
 def test_no_primary_comparisons_without_an_arm_or_a_budget(rivals_and_own):
     rivals = [r for r in rivals_and_own if r.arm in ("single_long", "mutual")]
     assert primary.best_arm(rivals) is None
     assert primary.markdown(rivals) == ""
-    assert primary.best_arm(rivals_and_own[2:]) is None
+    assert primary.best_arm(rivals_and_own[4:]) is None
     blind = [
         dataclasses.replace(r, validation_accuracy=None) for r in rivals_and_own
     ]
