@@ -112,11 +112,12 @@ def update(
 def _networks_at_a_time():
     """One where an operation has all threads, else one for each thread."""
     threads = tf.config.threading
+    # TensorFlow takes an empty variable for one that is not set.
     of_operation = threads.get_intra_op_parallelism_threads() or int(
-        os.environ.get("TF_NUM_INTRAOP_THREADS", 0)
+        os.environ.get("TF_NUM_INTRAOP_THREADS") or 0
     )
     side_by_side = threads.get_inter_op_parallelism_threads() or int(
-        os.environ.get("TF_NUM_INTEROP_THREADS", 0)
+        os.environ.get("TF_NUM_INTEROP_THREADS") or 0
     )
     return max(1, side_by_side) if of_operation == 1 else 1
 

@@ -98,3 +98,7 @@ def test_networks_side_by_side_train_as_one_after_the_other():
         for at_a_time in (1, 2)
     )
     assert one == two
+
+
+def test_empty_variables_are_none():
+    assert python(TRAIN, **dict.fromkeys(THREADS, "")).startswith("[")
