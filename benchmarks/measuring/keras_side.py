@@ -2,7 +2,8 @@
 
 Started by `Side("keras_side", config)`. Config: `kind` (`"trainer"`, `"fit"`
 or `"grafts"`), `workload` and `folder`. Answers once when everything is
-imported; then
+imported; then, every time of `start`, `epoch`, `input` and `monitors` with
+processor seconds of all threads beside it (`cpu_`),
 
 | request | answer |
 | --- | --- |
@@ -62,14 +63,14 @@ class Gate(StagedCallback):
     checkpoint. What the input pipeline draws ahead while the gate is closed
     was drawn ahead by the epoch before, too.
 
-    Answers to `epoch`: `seconds` of the whole epoch, and `cpu_seconds` of all
-    threads; `open` (until the first step: the graft), `train`, `validate` and
-    `close` (checkpoint), which sum up to `seconds`; `first_step`, from the
-    beginning to the end of the first step.
+    Answers to `epoch`: `seconds` of the whole epoch; `open` (until the first
+    step: the graft), `train`, `validate` and `close` (checkpoint), which sum
+    up to `seconds`; `first_step`, from the beginning to the end of the first
+    step. With `cpu_` before the name: processor seconds of all threads.
 
     Args:
         channel: Where requests come from.
-        started: `time.perf_counter()` when building began.
+        started: Both clocks when building began.
         about: Function of no arguments whose dict is added to each answer.
         tools: By request: a function of the request's other values that
             returns the answer.
@@ -80,7 +81,7 @@ class Gate(StagedCallback):
     def __init__(
         self,
         channel: Channel,
-        started: float,
+        started: np.ndarray,
         about: Callable[[], dict],
         tools: dict[str, Callable[..., dict]],
     ):
@@ -89,13 +90,16 @@ class Gate(StagedCallback):
         self._started = started
         self._about = about
         self._tools = tools
-        self._marks: dict[str, float] = {}
-        self._cpu = 0.0
+        self._marks: dict[str, np.ndarray] = {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        now = time.perf_counter()
+        now = _clocks()
         if not self._marks:
-            self._channel.send(build_seconds=now - self._started)
+            seconds, cpu_seconds = now - self._started
+            self._channel.send(
+                build_seconds=float(seconds),
+                cpu_build_seconds=float(cpu_seconds),
+            )
         else:
             self._channel.send(**self._times(now), **self._about())
         request = self._channel.receive()
@@ -103,31 +107,39 @@ class Gate(StagedCallback):
             arguments = {k: v for k, v in request.items() if k != "do"}
             self._channel.send(**self._tools[request["do"]](**arguments))
             request = self._channel.receive()
-        self._cpu = time.process_time()
-        self._marks = {"begin": time.perf_counter()}
+        self._marks = {"begin": _clocks()}
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._marks.setdefault("first_batch", time.perf_counter())
+        self._marks.setdefault("first_batch", _clocks())
 
     def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
+        now = _clocks()
         self._marks.setdefault("first_step", now)
         self._marks["last_step"] = now
 
     def on_test_end(self, logs=None):
-        self._marks["validated"] = time.perf_counter()
+        self._marks["validated"] = _clocks()
 
     def _times(self, end):
         marks = self._marks
-        return {
+        parts = {
             "seconds": end - marks["begin"],
-            "cpu_seconds": time.process_time() - self._cpu,
             "first_step": marks["first_step"] - marks["begin"],
             "open": marks["first_batch"] - marks["begin"],
             "train": marks["last_step"] - marks["first_batch"],
             "validate": marks["validated"] - marks["last_step"],
             "close": end - marks["validated"],
         }
+        found = {}
+        for name, (seconds, cpu_seconds) in parts.items():
+            found[name] = float(seconds)
+            found[f"cpu_{name}"] = float(cpu_seconds)
+        return found
+
+
+def _clocks():
+    """Seconds on the wall, and of the processor by all threads."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def launch_settings(workload: Workload, folder: str) -> Any:
@@ -179,7 +191,7 @@ def make_trainer(
 
 def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
     """N networks: distillation, graft and checkpoint as flags say."""
-    started = time.perf_counter()
+    started = _clocks()
     settings = launch_settings(workload, folder)
     splits = synthetic_splits(workload)
     trainer = make_trainer(workload, settings, splits)
@@ -223,7 +235,7 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
 
 def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
     """One network in a plain `fit`, with Keras' own checkpoint."""
-    started = time.perf_counter()
+    started = _clocks()
     splits = synthetic_splits(workload)
     network = models.build(
         workload.model,
@@ -326,10 +338,11 @@ def _input_tool(train):
         # What is drawn ahead at the start is not the pipeline's pace.
         for _ in range(batches):
             next(drawn)
-        begin = time.perf_counter()
+        begin = _clocks()
         for _ in range(batches):
             next(drawn)
-        return {"seconds": (time.perf_counter() - begin) / batches}
+        seconds, cpu_seconds = (_clocks() - begin) / batches
+        return {"seconds": float(seconds), "cpu_seconds": float(cpu_seconds)}
 
     return measure
 
@@ -344,9 +357,11 @@ def _monitor_tool(trainer, images):
             monitor.set_model(trainer)
             monitor.on_train_begin()
             monitor.on_epoch_end(0, {})
-            begin = time.perf_counter()
+            begin = _clocks()
             monitor.on_epoch_end(1, {})
-            found[name] = time.perf_counter() - begin
+            seconds, cpu_seconds = _clocks() - begin
+            found[name] = float(seconds)
+            found[f"cpu_{name}"] = float(cpu_seconds)
         return found
 
     return measure

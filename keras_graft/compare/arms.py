@@ -20,6 +20,7 @@ RIVALS = (
     "averaging",
     "mutual",
     "distillation",
+    "born_again",
 )
 
 
@@ -32,7 +33,15 @@ PRIMARY_RIVALS = (
     "best_of_n",
     "mutual",
     "ensemble",
+    # Not in the plan: added when a search had found it strong.
+    "born_again",
 )
+
+
+# Teachers: a network of `--teacher_model`, or of the arm's own architecture,
+# weights averaged.
+LARGER = "larger"
+ITSELF = "itself"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +55,8 @@ class Arm:
         shared_run: Name of the training run that arms share; empty: the arm
             has one of its own.
         long: Whether the epochs are the study's times its `--num_networks`.
-        teacher: Whether a trained teacher teaches.
+        teacher: Who teaches it after a training of their own: `LARGER`,
+            `ITSELF`, or empty for nobody.
         average: Whether an average over the last epochs' weights is
             shipped.
         ensemble: Whether all networks are shipped, for the mean of their
@@ -58,7 +68,7 @@ class Arm:
     flags: tuple[str, ...]
     shared_run: str = ""
     long: bool = False
-    teacher: bool = False
+    teacher: str = ""
     average: bool = False
     ensemble: bool = False
 
@@ -140,13 +150,21 @@ _ARMS = (
         "distillation",
         "one network, taught by a larger one",
         _ALONE,
-        teacher=True,
+        teacher=LARGER,
+    ),
+    Arm(
+        "born_again",
+        "one network, then one that its averaged weights teach; average of "
+        "the last weights",
+        _ALONE,
+        teacher=ITSELF,
+        average=True,
     ),
     Arm(
         "grafting_plus",
         "N networks, graft (slope 10), taught by a larger one",
         (*_GRAFT, "--graft_amplitude=0.4", "--graft_slope=10"),
-        teacher=True,
+        teacher=LARGER,
     ),
 )
 ARMS = {arm.name: arm for arm in _ARMS}

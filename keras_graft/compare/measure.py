@@ -14,7 +14,6 @@ from keras_graft.compare.outcomes import portable_flags
 from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import expected_calibration_error
 from keras_graft.compare.study import Run
-from keras_graft.compare.study import Study
 from keras_graft.diagnosis.divergence import prediction_divergence
 from keras_graft.flops import inference_flops
 from keras_graft.flops import training_flops
@@ -34,12 +33,11 @@ def model_flops(
     return inference_flops(models.build(name, num_classes, input_shape))
 
 
-def run_flops(study: Study, run: Run, settings: Any, splits: Any) -> int:
+def run_flops(run: Run, settings: Any, splits: Any) -> int:
     """Operations of a run, without its teacher's training.
 
     Args:
-        study: The study.
-        run: One of its runs.
+        run: A run of a study.
         settings: The run's flags.
         splits: Its images.
     """
@@ -49,7 +47,7 @@ def run_flops(study: Study, run: Run, settings: Any, splits: Any) -> int:
         model_flops(settings.model, *shape),
         settings.epochs * steps * settings.batch_size,
         settings.num_networks,
-        model_flops(study.teacher_model, *shape) if run.teacher else 0,
+        model_flops(run.teacher_model, *shape) if run.teacher else 0,
     )
 
 
@@ -97,7 +95,7 @@ def records_of(
                 num_networks=settings.num_networks,
                 epochs=settings.epochs,
                 train_examples=len(splits.train),
-                flags=portable_flags(settings, run.teacher is not None),
+                flags=portable_flags(settings, run.teacher),
                 shipped=_shipped_name(arm, selected),
                 test_accuracy=_accuracy(shipped_test, splits.test),
                 **_by_validation(arm, ships, validation, splits, history),

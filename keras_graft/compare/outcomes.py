@@ -101,17 +101,19 @@ def adopt(study: Study, known: Iterable[Record]) -> None:
         )
 
 
-def portable_flags(settings: flags.Settings, taught: bool = False) -> list[str]:
+def portable_flags(
+    settings: flags.Settings, teacher: pathlib.Path | None = None
+) -> list[str]:
     """The flags of a run, without those that only say where it lies.
 
     Args:
         settings: The run's flags.
-        taught: Whether it has a teacher, be it trained already or not.
+        teacher: Its teacher's file, trained already or not; None without.
     """
     lines = flags.flags_text(settings).splitlines()
     kept = [line for line in lines if not line.startswith(_LOCAL)]
-    if taught:
-        kept.append(f"--teachers=teacher/seed{settings.seed}/shipped.keras")
+    if teacher is not None:
+        kept.append(f"--teachers={'/'.join(teacher.parts[-3:])}")
     return kept
 
 

@@ -23,7 +23,7 @@ def costs(study: Study, runs: Sequence[Run], splits: Any) -> dict[Run, int]:
     anything = study.grid[0]
     return {
         run: measure.run_flops(
-            study, run, studies.settings_of(study, run, anything), splits
+            run, studies.settings_of(study, run, anything), splits
         )
         for run in runs
     }

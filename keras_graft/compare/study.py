@@ -7,6 +7,7 @@ import tempfile
 
 from keras_graft import flags
 from keras_graft.compare.arms import ARMS
+from keras_graft.compare.arms import ITSELF
 from keras_graft.compare.arms import SWA_START
 from keras_graft.compare.arms import Arm
 
@@ -61,6 +62,7 @@ class Run:
             teachers.
         pair: Learning rate and weight decay, where the run tries one.
         teacher: The teacher's file, or None.
+        teacher_model: The teacher's architecture.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Run:
     arms: tuple[Arm, ...] = ()
     pair: tuple[float, float] | None = None
     teacher: pathlib.Path | None = None
+    teacher_model: str = ""
 
 
 def check(study: Study) -> None:
@@ -129,44 +132,71 @@ def arm_runs(study: Study) -> list[Run]:
     """The runs of the arms, seed by seed, a teacher before who needs it."""
     runs = []
     for seed in range(study.base.seed, study.base.seed + study.num_seeds):
-        teacher = study.folder / "teacher" / f"seed{seed}"
-        if any(arm.teacher for arm in study.arms):
-            runs.append(_teacher_run(study, seed, teacher))
+        teachers = {
+            kind: _teacher_run(study, kind, seed)
+            for kind in dict.fromkeys(arm.teacher for arm in study.arms)
+            if kind
+        }
+        runs += teachers.values()
         for name in dict.fromkeys(arm.run for arm in study.arms):
             # All that the run tells, asked for or not: it is done only once.
             known = dict.fromkeys((*ARMS.values(), *study.arms))
             arms = tuple(arm for arm in known if arm.run == name)
-            long = study.base.epochs * study.base.num_networks
-            runs.append(
-                Run(
-                    name=name,
-                    seed=seed,
-                    folder=study.folder / "runs" / name / f"seed{seed}",
-                    flags=(
-                        *arms[0].flags,
-                        *([f"--epochs={long}"] if arms[0].long else []),
-                        *([f"--swa_start={SWA_START}"] * arms[0].average),
-                    ),
-                    arms=arms,
-                    teacher=(
-                        teacher / "shipped.keras" if arms[0].teacher else None
-                    ),
-                )
+            run = Run(
+                name=name,
+                seed=seed,
+                folder=study.folder / "runs" / name / f"seed{seed}",
+                flags=(
+                    *arms[0].flags,
+                    *_epochs(study, arms[0]),
+                    *([f"--swa_start={SWA_START}"] * arms[0].average),
+                ),
+                arms=arms,
             )
+            teacher = teachers.get(arms[0].teacher)
+            if teacher is not None:
+                run = dataclasses.replace(
+                    run,
+                    teacher=teacher.folder / "shipped.keras",
+                    teacher_model=_teacher_model(study, arms[0].teacher),
+                )
+            runs.append(run)
     return runs
 
 
-def _teacher_run(study, seed, folder):
+def _epochs(study, arm):
+    """Flags of an arm whose epochs are not the study's."""
+    if arm.teacher == ITSELF:
+        return [_epochs_of_a_life(study)]
+    if arm.long:
+        return [f"--epochs={study.base.epochs * study.base.num_networks}"]
+    return []
+
+
+def _epochs_of_a_life(study):
+    """A teacher's and its student's alike, together at the cost of N networks.
+
+    A step of the student has the teacher's forward pass too, a third of what
+    a step costs else: 1 + 4/3.
+    """
+    budget = study.base.epochs * study.base.num_networks
+    return f"--epochs={max(1, 3 * budget // 7)}"
+
+
+def _teacher_model(study, kind):
+    return study.base.model if kind == ITSELF else study.teacher_model
+
+
+def _teacher_run(study, kind, seed):
+    name = "teacher_itself" if kind == ITSELF else "teacher"
+    own = [f"--model={_teacher_model(study, kind)}"]
+    if kind == ITSELF:
+        own += [_epochs_of_a_life(study), f"--swa_start={SWA_START}"]
     return Run(
-        name="teacher",
+        name=name,
         seed=seed,
-        folder=folder,
-        flags=(
-            "--num_networks=1",
-            "--nograft",
-            "--mutual_weight=0",
-            f"--model={study.teacher_model}",
-        ),
+        folder=study.folder / name / f"seed{seed}",
+        flags=("--num_networks=1", "--nograft", "--mutual_weight=0", *own),
     )
 
 

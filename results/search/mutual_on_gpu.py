@@ -5,7 +5,17 @@
 
 The regime of `results/longer.flags`, written anew in JAX (which the package
 does not need: `pip install jax[cuda13]`), convolutions in bfloat16. All pairs
-of weight decay and seed train side by side. Judged on 8,000 training images
+of weight decay and seed train side by side. Arms:
+
+    alone       networks on their own
+    mutual      targets from the peers' predictions
+    averages    targets from the mean of all networks' moving averages, each
+                on its own view; with one network its own average teaches it
+    born_again  a network on its own, then one that its average teaches
+
+In cost, moving averages add a third to an epoch, being taught by a network
+that is ready likewise.
+ Judged on 8,000 training images
 that nobody learned from or chose by, never on the test split. Results are
 appended to `--out`, a record a line; `mutual_on_gpu.jsonl` holds those of
 results/PLAN.md.
@@ -28,6 +38,7 @@ STEPS = TRAIN // BATCH
 MOMENTUM = 0.9
 TEMPERATURE = 2.0
 SWA_START = 0.75
+AVERAGE_DECAY = 0.999  # A step, of the moving averages that teach.
 FILTERS = (16, 32, 64)
 EVALUATION_BATCH = 250
 PICK_SEED = 7
@@ -174,24 +185,41 @@ class Study:
     def normal(self, images):
         return (images.astype(jnp.float32) - self.mean) / self.std
 
-    def loss(self, weights, x, y):
-        """Sum over networks of cross-entropy and of what the peers say."""
+    def loss(self, weights, x, y, targets):
+        """Sum over networks of cross-entropy and of what teaches them."""
         logits, seen = forward(weights, x)
-        right = jnp.take_along_axis(jax.nn.log_softmax(logits), y[..., None], 2)
-        total = -right.mean((1, 2)).sum()
-        n = self.options.networks
+        smoothing = self.options.label_smoothing
+        right = (1 - smoothing) * jax.nn.one_hot(y, 10) + smoothing / 10
+        total = -(right * jax.nn.log_softmax(logits)).sum(-1).mean(-1).sum()
+        logits = logits / TEMPERATURE
         if self.options.arm == "mutual":
-            logits = logits.reshape(self.groups, n, BATCH, 10) / TEMPERATURE
+            n = self.options.networks
             own = jax.lax.stop_gradient(jax.nn.softmax(logits))
-            peers = (own.sum(1, keepdims=True) - own) / (n - 1)
-            surprise = jnp.log(peers + 1e-12) - jax.nn.log_softmax(logits)
-            divergence = (peers * surprise).sum(-1).mean(-1)
+            own = own.reshape(self.groups, n, BATCH, 10)
+            targets = (own.sum(1, keepdims=True) - own) / (n - 1)
+            targets = targets.reshape(logits.shape)
+        if targets is not None:
+            surprise = jnp.log(targets + 1e-12) - jax.nn.log_softmax(logits)
+            divergence = (targets * surprise).sum(-1).mean(-1)
             total += TEMPERATURE**2 * divergence.sum()
         return total, seen
 
+    def targets(self, teacher, x):
+        """What teaches each network; None without a teacher."""
+        if teacher is None:
+            return None
+        if self.options.arm == "born_again":
+            return jax.nn.softmax(
+                forward(teacher[0], x, teacher[1])[0] / TEMPERATURE
+            )
+        n = self.options.networks
+        of_each = jax.nn.softmax(forward(teacher, x)[0] / TEMPERATURE)
+        of_each = of_each.reshape(self.groups, n, BATCH, 10)
+        return jnp.repeat(of_each.mean(1), n, 0)
+
     @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def epoch(self, state, key, number):
-        weights, slots, average = state
+    def epoch(self, state, key, number, teacher):
+        weights, slots, average, moving = state
         order, augmentation = jax.random.split(jax.random.fold_in(key, number))
         positions = jax.vmap(lambda k: jax.random.permutation(k, TRAIN))(
             jax.random.split(order, self.groups)
@@ -203,12 +231,15 @@ class Study:
             return decay.reshape(-1, *[1] * (tensor.ndim - 1))
 
         def step(state, i):
-            weights, slots = state
+            weights, slots, moving = state
             x, y = self.batch(
                 jax.random.fold_in(augmentation, i),
                 jax.lax.dynamic_slice_in_dim(positions, i * BATCH, BATCH, 1),
             )
-            gradients = jax.grad(self.loss, has_aux=True)(weights, x, y)[0]
+            targets = self.targets(moving if teacher is None else teacher, x)
+            gradients, _ = jax.grad(self.loss, has_aux=True)(
+                weights, x, y, targets
+            )
             done = jnp.minimum(number * STEPS + i, held) / steps
             rate = self.options.learning_rate * (1 + jnp.cos(jnp.pi * done)) / 2
             slots = jax.tree.map(
@@ -218,17 +249,23 @@ class Study:
                 weights,
             )
             weights = jax.tree.map(lambda w, m: w - rate * m, weights, slots)
-            return (weights, slots), None
+            if moving is not None:
+                moving = jax.tree.map(
+                    lambda m, w: m + (1 - AVERAGE_DECAY) * (w - m),
+                    moving,
+                    weights,
+                )
+            return (weights, slots, moving), None
 
-        (weights, slots), _ = jax.lax.scan(
-            step, (weights, slots), jnp.arange(STEPS)
+        (weights, slots, moving), _ = jax.lax.scan(
+            step, (weights, slots, moving), jnp.arange(STEPS)
         )
         count = jnp.maximum(number - self.averaged_from + 1, 0)
         share = jnp.where(count > 0, 1 / jnp.maximum(count, 1), 0.0)
         average = jax.tree.map(
             lambda a, w: a + share * (w - a), average, weights
         )
-        return weights, slots, average
+        return weights, slots, average, moving
 
     @functools.partial(jax.jit, static_argnums=0)
     def statistics(self, weights, key):
@@ -258,16 +295,29 @@ class Study:
         _, found = jax.lax.scan(of_batch, None, batches.swapaxes(0, 1))
         return found.swapaxes(0, 1).reshape(self.groups, n, -1, 10)
 
+    def trained(self, key, teacher=None):
+        """The averaged weights and their statistics."""
+        weights = initial(jax.random.fold_in(key, 1), self.models)
+        zeros = functools.partial(jax.tree.map, jnp.zeros_like)
+        moving = None
+        if self.options.arm == "averages":
+            moving = jax.tree.map(jnp.copy, weights)
+        state = (weights, zeros(weights), zeros(weights), moving)
+        for number in range(self.options.epochs):
+            state = self.epoch(
+                state, jax.random.fold_in(key, 2), number, teacher
+            )
+        average = state[2]
+        return average, self.statistics(average, jax.random.fold_in(key, 3))
+
     def run(self):
         """Trains; returns a record for each weight decay and seed."""
         key = jax.random.key(self.pairs[0][1])
-        weights = initial(jax.random.fold_in(key, 1), self.models)
-        zeros = functools.partial(jax.tree.map, jnp.zeros_like)
-        state = (weights, zeros(weights), zeros(weights))
-        for number in range(self.options.epochs):
-            state = self.epoch(state, jax.random.fold_in(key, 2), number)
-        average = state[2]
-        statistics = self.statistics(average, jax.random.fold_in(key, 3))
+        average, statistics = self.trained(key)
+        if self.options.arm == "born_again":
+            average, statistics = self.trained(
+                jax.random.fold_in(key, 4), (average, statistics)
+            )
         seen = self.probabilities(average, statistics, self.validation)
         unseen = self.probabilities(average, statistics, self.held_out)
         of_each = _accuracy(seen, self.labels[self.validation][:, None])
@@ -280,6 +330,7 @@ class Study:
                 "arm": self.options.arm,
                 "networks": self.options.networks,
                 "epochs": self.options.epochs,
+                "label_smoothing": self.options.label_smoothing,
                 "weight_decay": decay,
                 "seed": seed,
                 "validation": float(of_each[g, best[g]]),
@@ -296,7 +347,12 @@ def _accuracy(probabilities, labels):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--arm", choices=("mutual", "alone"), default="mutual")
+    parser.add_argument(
+        "--arm",
+        choices=("alone", "mutual", "averages", "born_again"),
+        default="mutual",
+    )
+    parser.add_argument("--label_smoothing", type=float, default=0.0)
     parser.add_argument("--networks", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=400)
     parser.add_argument("--learning_rate", type=float, default=0.2)

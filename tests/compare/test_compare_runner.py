@@ -149,7 +149,7 @@ def test_teacher_of_finished_students_is_not_trained_again(
     study = make_study(tmp_path, names=("distillation",))
     *_, student = studies.arm_runs(study)
     flags = outcomes.portable_flags(
-        studies.settings_of(study, student, study.grid[0]), taught=True
+        studies.settings_of(study, student, study.grid[0]), student.teacher
     )
     found = make_record("distillation", flags=flags)
     records.write(tmp_path / "records.json", [found])
@@ -242,6 +242,30 @@ def test_student_pays_for_its_teacher(tmp_path):
     runs = [outcomes.read(run.folder) for run in studies.arm_runs(study)]
     assert record.seconds == pytest.approx(sum(r.seconds for r in runs))
     assert record.flags[-1] == "--teachers=teacher/seed0/shipped.keras"
+
+
+def test_born_again_network_costs_what_n_networks_cost(tmp_path):
+    study = make_study(
+        tmp_path,
+        "--epochs=4",
+        "--validation_fraction=0.2",
+        names=("born_again", "single_long"),
+    )
+    assert start(study) == 0
+    teacher, student, _ = studies.arm_runs(study)
+    long, again = records.read(tmp_path / "records.json")
+    # 3 epochs and 3 with the teacher's pass beside: 3 + 4 of 8.
+    assert again.flops_train / long.flops_train == pytest.approx(7 / 8)
+    assert again.epochs == 3
+    assert again.shipped == "average"
+    assert again.flags[-1] == "--teachers=teacher_itself/seed0/shipped.keras"
+    first, second = (
+        keras.models.load_model(run.folder / "shipped.keras")
+        for run in (teacher, student)
+    )
+    images = np.zeros((1, *first.input_shape[1:]))
+    assert first.count_params() == second.count_params()
+    assert not np.allclose(first.predict(images), second.predict(images))
 
 
 def test_study_ships_averages_of_several_networks(tmp_path):

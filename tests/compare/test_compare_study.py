@@ -35,6 +35,7 @@ def test_every_arm_of_issue_is_there():
         "mutual",
         "graft_mutual",
         "distillation",
+        "born_again",
         "grafting_plus",
     } <= set(arms.ARMS)
     assert sum(name.startswith("graft_slope") for name in arms.ARMS) > 1
@@ -47,9 +48,16 @@ def test_arms_differ_in_what_they_are_about_only(tmp_path):
     assert {s.weight_decay for s in found.values()} == {1e-3}
     assert {s.seed for s in found.values()} == {0}
     assert {s.train_examples for s in found.values()} == {120}
-    alone = ("single", "single_long", "swa", "swa_long", "distillation")
+    alone = (
+        "single",
+        "single_long",
+        "swa",
+        "swa_long",
+        "distillation",
+        "born_again",
+    )
     for name, settings in found.items():
-        if name == "teacher":
+        if name.startswith("teacher"):
             continue
         assert settings.num_networks == (1 if name in alone else 2)
         assert settings.epochs == (2 if name.endswith("_long") else 1)
