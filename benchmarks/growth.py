@@ -89,8 +89,8 @@ def axes(model: str) -> dict[str, Axis]:
 def measure_point(workload: Workload, folder: pathlib.Path) -> dict[str, float]:
     """What a point costs, by name, in seconds or MiB.
 
-    Processor seconds of all threads, which other work on the machine hardly
-    disturbs; `epoch by the clock` alone is what a user waits for.
+    Processor seconds of all threads: other work on the machine hardly disturbs
+    them.
     """
     with keras_side("trainer", workload, folder) as side:
         with PeakMemory([side.pid]) as memory:
@@ -107,7 +107,6 @@ def measure_point(workload: Workload, folder: pathlib.Path) -> dict[str, float]:
     return {
         "build, s": built,
         "first step, s": first["cpu_first_step"],
-        "epoch by the clock, s": middle("seconds"),
         "epoch, s": middle("cpu_seconds"),
         "step, s": middle("cpu_train") / workload.steps,
         "graft, s": middle("cpu_open"),
