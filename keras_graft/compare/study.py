@@ -8,6 +8,7 @@ import tempfile
 from keras_graft import flags
 from keras_graft.compare.arms import ARMS
 from keras_graft.compare.arms import ITSELF
+from keras_graft.compare.arms import LARGER
 from keras_graft.compare.arms import SWA_START
 from keras_graft.compare.arms import Arm
 
@@ -62,7 +63,7 @@ class Run:
             teachers.
         pair: Learning rate and weight decay, where the run tries one.
         teacher: The teacher's file, or None.
-        teacher_model: The teacher's architecture.
+        teacher_model: The teacher's architecture; empty without one.
     """
 
     name: str
@@ -142,25 +143,23 @@ def arm_runs(study: Study) -> list[Run]:
             # All that the run tells, asked for or not: it is done only once.
             known = dict.fromkeys((*ARMS.values(), *study.arms))
             arms = tuple(arm for arm in known if arm.run == name)
-            run = Run(
-                name=name,
-                seed=seed,
-                folder=study.folder / "runs" / name / f"seed{seed}",
-                flags=(
-                    *arms[0].flags,
-                    *_epochs(study, arms[0]),
-                    *([f"--swa_start={SWA_START}"] * arms[0].average),
-                ),
-                arms=arms,
-            )
-            teacher = teachers.get(arms[0].teacher)
-            if teacher is not None:
-                run = dataclasses.replace(
-                    run,
-                    teacher=teacher.folder / "shipped.keras",
-                    teacher_model=_teacher_model(study, arms[0].teacher),
+            kind = arms[0].teacher
+            teacher = teachers.get(kind)
+            runs.append(
+                Run(
+                    name=name,
+                    seed=seed,
+                    folder=study.folder / "runs" / name / f"seed{seed}",
+                    flags=(
+                        *arms[0].flags,
+                        *_epochs(study, arms[0]),
+                        *([f"--swa_start={SWA_START}"] * arms[0].average),
+                    ),
+                    arms=arms,
+                    teacher=teacher and teacher.folder / "shipped.keras",
+                    teacher_model=_teacher_model(study, kind),
                 )
-            runs.append(run)
+            )
     return runs
 
 
@@ -174,7 +173,7 @@ def _epochs(study, arm):
 
 
 def _epochs_of_a_life(study):
-    """A teacher's and its student's alike, together at the cost of N networks.
+    """Of a teacher, and of its student: together they cost what N networks do.
 
     A step of the student has the teacher's forward pass too, a third of what
     a step costs else: 1 + 4/3.
@@ -184,7 +183,8 @@ def _epochs_of_a_life(study):
 
 
 def _teacher_model(study, kind):
-    return study.base.model if kind == ITSELF else study.teacher_model
+    models = {LARGER: study.teacher_model, ITSELF: study.base.model}
+    return models.get(kind, "")
 
 
 def _teacher_run(study, kind, seed):
