@@ -85,39 +85,13 @@ def _can_pad(layer):
 
 def _padding_op(pad, convolution):
     padding = [(0, 0), *pad.padding, (0, 0)]
-    (top, bottom), (left, right) = pad.padding
-
-    @tf.custom_gradient
-    def padded(inputs, kernel):
-        strides = [1, *convolution.strides, 1]
-
-        def gradient(upstream):
-            to_inputs = tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(inputs),
-                filter=kernel,
-                out_backprop=upstream,
-                strides=strides,
-                padding="EXPLICIT",
-                explicit_paddings=[0, 0, top, bottom, left, right, 0, 0],
-            )
-            # From a padded copy, for this moment: oneDNN has no gradient to
-            # the kernel of a convolution that pads as it is told, and
-            # TensorFlow's own takes up to 1.6 times as long.
-            to_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=tf.pad(inputs, padding),
-                filter_sizes=kernel.shape,
-                out_backprop=upstream,
-                strides=strides,
-                padding="VALID",
-            )
-            return to_inputs, to_kernel
-
-        y = tf.nn.conv2d(
-            inputs, kernel, strides=convolution.strides, padding=padding
-        )
-        return y, gradient
 
     def convolution_op(inputs, kernel):
-        return padded(inputs, keras.ops.convert_to_tensor(kernel))
+        return tf.nn.conv2d(
+            inputs,
+            keras.ops.convert_to_tensor(kernel),
+            strides=convolution.strides,
+            padding=padding,
+        )
 
     return convolution_op

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 import keras_graft
 from keras_graft import forward
+from keras_graft import models
 from keras_graft.distillation import PeerFeatureDistillation
 from keras_graft.forward import forward_all
 
@@ -225,6 +226,18 @@ def test_networks_share_what_they_compute_alike():
     networks = [network(0, dropout=0.1), network(1, dropout=0.2)]
     assert not share(networks, training=True)
     assert share(networks, training=False)
+
+
+def test_residual_networks_share_a_function_in_training(shared):
+    # Their padding and BatchNormalization are replaced in a step.
+    networks = [models.build("resnet8", 10, (16, 16, 3)) for _ in range(2)]
+    trainer = keras_graft.GraftTrainer(networks, distillation="mutual")
+    trainer.compile(
+        optimizer=[keras.optimizers.SGD(0.01) for _ in networks],
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    trainer.fit(np.zeros([4, 16, 16, 3]), np.arange(4), verbose=0)
+    assert shared == [True]
 
 
 DIFFERENT = {

@@ -25,18 +25,13 @@ def pad_then(convolution, pad=1):
 
 
 def run(model, x, fused):
-    """Output, gradients and the operations of a forward pass."""
+    """Output, gradients and the operations of one call."""
     weights = None
-    networks = [model] if fused else []
-
-    @tf.function
-    def forward(x):
-        with fused_padding(networks):
-            return model(x, training=True)
 
     @tf.function
     def step(x):
         nonlocal weights
+        networks = [model] if fused else []
         with tf.GradientTape() as tape, fused_padding(networks):
             tape.watch(x)
             y = model(x, training=True)
@@ -46,7 +41,7 @@ def run(model, x, fused):
         return y, tape.gradient(loss, [x, *model.trainable_variables])
 
     results = step(x)
-    graph = forward.get_concrete_function(x).graph
+    graph = step.get_concrete_function(x).graph
     return results, {op.type for op in graph.get_operations()}
 
 
