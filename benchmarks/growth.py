@@ -4,10 +4,10 @@
         [--repeats=3] [--folder=runs/growth]
 
 Each point is a fresh process that trains a few steps, timed by the processor
-seconds of its threads. To every cost belong two
-exponents of `cost = a * size**b`: fitted over all sizes, and between the two
-largest ones, where a fixed cost hides least. Nothing should be above 1: what
-is, is named. Writes growth.json and growth.png.
+seconds of its threads. To every cost belong two exponents of
+`cost = a * size**b`: fitted over all sizes, and between the two largest ones,
+where a fixed cost hides least. Nothing should be above 1: what is, is named.
+Writes growth.json and growth.png.
 """
 
 import argparse
@@ -252,7 +252,7 @@ def draw(result: dict, path: pathlib.Path) -> None:
             fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5)
         )
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=80)
     pyplot.close(figure)
 
 

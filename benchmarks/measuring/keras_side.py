@@ -95,11 +95,7 @@ class Gate(StagedCallback):
     def on_epoch_begin(self, epoch, logs=None):
         now = _clocks()
         if not self._marks:
-            seconds, cpu_seconds = now - self._started
-            self._channel.send(
-                build_seconds=float(seconds),
-                cpu_build_seconds=float(cpu_seconds),
-            )
+            self._channel.send(**_named(build_seconds=now - self._started))
         else:
             self._channel.send(**self._times(now), **self._about())
         request = self._channel.receive()
@@ -122,24 +118,28 @@ class Gate(StagedCallback):
 
     def _times(self, end):
         marks = self._marks
-        parts = {
-            "seconds": end - marks["begin"],
-            "first_step": marks["first_step"] - marks["begin"],
-            "open": marks["first_batch"] - marks["begin"],
-            "train": marks["last_step"] - marks["first_batch"],
-            "validate": marks["validated"] - marks["last_step"],
-            "close": end - marks["validated"],
-        }
-        found = {}
-        for name, (seconds, cpu_seconds) in parts.items():
-            found[name] = float(seconds)
-            found[f"cpu_{name}"] = float(cpu_seconds)
-        return found
+        return _named(
+            seconds=end - marks["begin"],
+            first_step=marks["first_step"] - marks["begin"],
+            open=marks["first_batch"] - marks["begin"],
+            train=marks["last_step"] - marks["first_batch"],
+            validate=marks["validated"] - marks["last_step"],
+            close=end - marks["validated"],
+        )
 
 
 def _clocks():
     """Seconds on the wall, and of the processor by all threads."""
     return np.array([time.perf_counter(), time.process_time()])
+
+
+def _named(**times):
+    """Differences of `_clocks()`, as an answer has them."""
+    answer = {}
+    for name, (seconds, cpu_seconds) in times.items():
+        answer[name] = float(seconds)
+        answer[f"cpu_{name}"] = float(cpu_seconds)
+    return answer
 
 
 def launch_settings(workload: Workload, folder: str) -> Any:
@@ -341,8 +341,7 @@ def _input_tool(train):
         begin = _clocks()
         for _ in range(batches):
             next(drawn)
-        seconds, cpu_seconds = (_clocks() - begin) / batches
-        return {"seconds": float(seconds), "cpu_seconds": float(cpu_seconds)}
+        return _named(seconds=(_clocks() - begin) / batches)
 
     return measure
 
@@ -359,9 +358,7 @@ def _monitor_tool(trainer, images):
             monitor.on_epoch_end(0, {})
             begin = _clocks()
             monitor.on_epoch_end(1, {})
-            seconds, cpu_seconds = _clocks() - begin
-            found[name] = float(seconds)
-            found[f"cpu_{name}"] = float(cpu_seconds)
+            found |= _named(**{name: _clocks() - begin})
         return found
 
     return measure

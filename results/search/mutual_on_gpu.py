@@ -15,10 +15,10 @@ of weight decay and seed train side by side. Arms:
 
 In cost, moving averages add a third to an epoch, being taught by a network
 that is ready likewise.
- Judged on 8,000 training images
-that nobody learned from or chose by, never on the test split. Results are
-appended to `--out`, a record a line; `mutual_on_gpu.jsonl` holds those of
-results/PLAN.md.
+
+Judged on 8,000 training images that nobody learned from or chose by, never on
+the test split. Results are appended to `--out`, a record a line;
+`mutual_on_gpu.jsonl` holds those of results/PLAN.md.
 """
 
 import argparse

@@ -259,6 +259,7 @@ def test_born_again_network_costs_what_n_networks_cost(tmp_path):
     assert again.epochs == 3
     assert again.shipped == "average"
     assert again.flags[-1] == "--teachers=teacher_itself/seed0/shipped.keras"
+    # Untaught, the second would be the first again: seed, epochs, images.
     first, second = (
         keras.models.load_model(run.folder / "shipped.keras")
         for run in (teacher, student)
