@@ -6,6 +6,7 @@ import os
 import pathlib
 import statistics
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from keras_graft.runs.strategy import ONEDNN
@@ -31,7 +32,7 @@ class Epochs:
     Attributes:
         first: By side: what it answered about its first epoch.
         rounds: By side: what it answered in each round. `trainer` and
-            `keras_fit` (one network): see `keras_side.Gate`; `gemm`: pairs of
+            `keras_fits` (N networks): see `keras_side.Gate`; `gemm`: pairs of
             rates; `input`: seconds a batch; `pytorch_tuned` and
             `pytorch_as_shipped` (all networks): see `Rival.epoch`;
             `pytorch_bare`: network-images a second.
@@ -107,7 +108,9 @@ def measure_epochs(
         )
         work = {
             "trainer": lambda: trainer.ask(do="epoch"),
-            "keras_fit": lambda: fit.ask(do="epoch"),
+            "keras_fits": lambda: total(
+                [fit.ask(do="epoch") for _ in range(workload.networks)]
+            ),
             "gemm": lambda: trainer.ask(do="gemm", steps=_GEMM_STEPS)["pairs"],
             "input": lambda: trainer.ask(do="input", batches=_INPUT_BATCHES)[
                 "seconds"
@@ -133,7 +136,7 @@ def measure_epochs(
             )
         watch = IdleWatch(pids)
         owners = {name: name.partition("_")[0] for name in work}
-        owners.update(keras_fit="keras_fit", gemm="trainer", input="trainer")
+        owners.update(keras_fits="keras_fit", gemm="trainer", input="trainer")
         found = interleave(
             {
                 name: watch.turn(owners[name], turn)
@@ -144,6 +147,15 @@ def measure_epochs(
             report,
         )
         return Epochs(first, found, built, modes, watch.fraction)
+
+
+def total(answers: Sequence[dict]) -> dict:
+    """The sums of what a side answered, by name.
+
+    Args:
+        answers: About epochs one after the other: the same names in each.
+    """
+    return {name: sum(a[name] for a in answers) for name in answers[0]}
 
 
 def step_seconds(epochs: Epochs, workload: Workload) -> list[float]:

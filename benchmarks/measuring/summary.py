@@ -16,9 +16,7 @@ from measuring.workload import Workload
 def epoch_samples(epochs: Epochs, workload: Workload) -> dict[str, list[float]]:
     """What whole epochs tell, by key: one value a round."""
     own = _parts(epochs.rounds["trainer"])
-    fit = _parts(epochs.rounds["keras_fit"])
-    networks = workload.networks
-    fits = {part: [networks * s for s in fit[part]] for part in fit}
+    fits = _parts(epochs.rounds["keras_fits"])
     steps = step_seconds(epochs, workload)
     samples = {
         "speedup_over_keras_fits": ratios(fits["seconds"], own["seconds"]),
