@@ -39,7 +39,7 @@ def main() -> int:
         runs += [(f"n{n}_{model}", (n, model), matrix) for n, model in _MATRIX]
     costs = folder / "costs.json"
     throughput_minutes = options.minutes * (1 - _SHARE_OF_COSTS)
-    results = []
+    results, failed = [], []
     for name, (networks, model), more in runs:
         path = folder / f"{name}.json"
         code = run(
@@ -51,9 +51,12 @@ def main() -> int:
             *more,
             *(["--no-pytorch"] if not options.pytorch else []),
         )
-        if code:
+        if code and not results:
             return code
-        results.append(json.loads(path.read_text(encoding="utf-8")))
+        if code:
+            failed.append(name)  # Nothing of the others is lost.
+        else:
+            results.append(json.loads(path.read_text(encoding="utf-8")))
     code = run(
         "costs.py",
         f"--minutes={_SHARE_OF_COSTS * options.minutes}",
@@ -64,7 +67,9 @@ def main() -> int:
     )
     draw(results, folder / "bench.png")
     print(f"Written: {folder}")
-    return code
+    if failed:
+        print(f"Failed: {', '.join(failed)}; see above", file=sys.stderr)
+    return code or int(bool(failed))
 
 
 def run(script: str, *arguments: str) -> int:

@@ -9,6 +9,7 @@ import time
 import types
 
 import batch_norm_after_graft
+import bench
 import costs
 import growth
 import numpy as np
@@ -299,6 +300,32 @@ def test_table_and_picture_show_floor_and_aim(tmp_path):
     assert "| 2 | 2 to 2 | 1.4 | 2 |" in shown
     assert "| at most 6 | at most 3 |" in shown
     picture.draw([result, result], tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").stat().st_size > 10_000
+
+
+def test_a_size_that_fails_loses_nothing_of_the_others(
+    tmp_path, monkeypatch, capsys
+):
+    found = summary.estimates(all_samples()) | {"model": "resnet20"}
+
+    def run(script, *arguments):
+        options = dict(a.split("=", 1) for a in arguments if "=" in a)
+        path = pathlib.Path(options["--json"])
+        if path.name == "n8_mobilenetv2.json":
+            return 1  # As one whose memory did not suffice.
+        if script == "throughput.py":
+            networks = int(options["--networks"])
+            path.write_text(json.dumps(found | {"networks": networks}))
+        return 0
+
+    monkeypatch.setattr(bench, "run", run)
+    monkeypatch.setattr(
+        sys, "argv", ["bench.py", "--full", f"--folder={tmp_path}"]
+    )
+    assert bench.main() == 1
+    assert "Failed: n8_mobilenetv2" in capsys.readouterr().err
+    table = (tmp_path / "bench.md").read_text().splitlines()
+    assert len([row for row in table if " x resnet20 |" in row]) == 11
     assert (tmp_path / "bench.png").stat().st_size > 10_000
 
 
