@@ -56,10 +56,13 @@ def _draw_speeds(panel, results):
             label=words,
             color=f"C{i}",
         )
+    slanted = len(results) > 3
     panel.set_xticks(
         [at + 0.4 for at in range(len(results))],
         [f"{r['networks']} x {r['model']}" for r in results],
-        rotation=30 if len(results) > 3 else 0,
+        rotation=30 if slanted else 0,
+        rotation_mode="anchor",
+        ha="right" if slanted else "center",
     )
     panel.set_ylabel("network-images a second, whole epoch")
     panel.margins(y=0.25)
