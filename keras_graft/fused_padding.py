@@ -3,7 +3,7 @@
 A padded copy of the activations lies in memory until the backward pass has
 used it, beside the activations themselves. TensorFlow's convolution can pad
 on its own, without the copy. On a CPU its gradient to the kernel then leaves
-oneDNN and is slower than with a copy made for a moment, so it has its own here.
+oneDNN and is slower than with a copy made for a moment: it has its own there.
 """
 
 import contextlib
@@ -95,7 +95,9 @@ def _padding_op(pad, convolution):
         # A name, not `tf.custom_gradient`: that makes a function of its own in
         # every trace, and networks would no longer share one.
         graph = tf.compat.v1.get_default_graph()
-        with graph.gradient_override_map({"Conv2D": _GRADIENT}):
+        on_gpu = tf.config.list_physical_devices("GPU")
+        own = {} if on_gpu else {"Conv2D": _GRADIENT}
+        with graph.gradient_override_map(own):
             return tf.nn.conv2d(
                 inputs,
                 keras.ops.convert_to_tensor(kernel),

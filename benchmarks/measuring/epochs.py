@@ -94,7 +94,7 @@ def measure_epochs(
         fit = stack.enter_context(
             keras_side("fit", workload, folder / "keras_fit")
         )
-        pids = {"trainer": [trainer.pid], "keras_fit": [fit.pid]}
+        pids = {"trainer": [trainer.pid], "keras_fits": [fit.pid]}
         for side in (trainer, fit):
             side.receive()
         built = trainer.ask(do="start")["build_seconds"]
@@ -136,7 +136,7 @@ def measure_epochs(
             )
         watch = IdleWatch(pids)
         owners = {name: name.partition("_")[0] for name in work}
-        owners.update(keras_fits="keras_fit", gemm="trainer", input="trainer")
+        owners.update(keras_fits="keras_fits", gemm="trainer", input="trainer")
         found = interleave(
             {
                 name: watch.turn(owners[name], turn)
