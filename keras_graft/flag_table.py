@@ -279,6 +279,14 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "of the steps of an epoch; above 1 on one device only.",
         ),
         Spec("jit", False, None, "Compile the training step with XLA."),
+        Spec(
+            "recompute",
+            True,
+            None,
+            "Compute activations between BatchNormalization and convolutions "
+            "again in the backward pass, on a CPU with several networks: "
+            "less memory for a little time.",
+        ),
     ),
     # The run and its folder.
     "Run": (

@@ -6,17 +6,21 @@ times as large. Networks that are built alike therefore share one function that
 is given the variables of each in turn: all of that is done once.
 """
 
+import contextlib
 import dataclasses
 import inspect
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_graft.convolution_gradients import convolution_gradients
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import FeatureTaps
+from keras_graft.recomputation import recomputation
 from keras_graft.traces import same_computation
 
 
@@ -73,6 +77,7 @@ def forward_all(
     training: bool,
     taps: FeatureTaps | None = None,
     share: bool = True,
+    recompute: bool = True,
 ) -> Predictions:
     """Calls each network once, on its view.
 
@@ -84,7 +89,8 @@ def forward_all(
         share: Whether networks that compute the same share a function, where
             TensorFlow traces without a strategy. The outputs are the same,
             and the gradients but for the order in which three or more are
-            added up.
+            added up, and for `convolution_gradients`.
+        recompute: Whether such a function has its `recomputation`, too.
     """
 
     def calls(k):
@@ -96,7 +102,9 @@ def forward_all(
         return call
 
     each = [calls(k) for k in range(len(networks))]
-    found = _through_one_function(networks, each, views) if share else None
+    found = None
+    if share:
+        found = _through_one_function(networks, each, views, recompute)
     shared = found is not None
     if not shared:
         found = [
@@ -113,6 +121,7 @@ def _through_one_function(
     networks: Sequence[keras.Model],
     calls: Sequence[Callable],
     views: Sequence[Any],
+    recompute: bool,
 ) -> list | None:
     """Calls networks that compute the same; None if they do not.
 
@@ -129,7 +138,7 @@ def _through_one_function(
         return None
     first = None
     for network, call, x in zip(networks, calls, views, strict=True):
-        function = _on_given_variables(network, call)
+        function = _on_given_variables(network, call, recompute)
         trace = function.get_concrete_function(*_variables(network), x)
         first = first or trace
         if not same_computation(first, trace):
@@ -157,7 +166,7 @@ def _shapes(network):
     ]
 
 
-def _on_given_variables(network, call):
+def _on_given_variables(network, call, recompute):
     """The network's call as a function that is given the variables."""
     trainable, others = (
         network.trainable_variables,
@@ -177,21 +186,35 @@ def _on_given_variables(network, call):
             for variable in given_others
         ]
         x = tf.nest.map_structure(tf.stop_gradient, x)
-        with keras.StatelessScope(
+        given = keras.StatelessScope(
             [
                 *zip(trainable, values, strict=True),
                 *zip(others, before, strict=True),
             ],
             collect_losses=True,
-        ) as scope:
+        )
+        with given as scope, _gradients(recompute):
             outputs, features = call(x)
             losses = list(network.losses)
-        for variable, given, old in zip(
+        for variable, target, old in zip(
             others, given_others, before, strict=True
         ):
             new = scope.get_current_value(variable)
             if new is not old:
-                given.assign(new)
+                target.assign(new)
         return outputs, features, losses
 
     return on_given
+
+
+@contextlib.contextmanager
+def _gradients(recompute: bool) -> Iterator[None]:
+    """Gradients of our own, where they have been measured: on CPUs."""
+    if tf.config.list_physical_devices("GPU"):
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(convolution_gradients())
+        if recompute:
+            stack.enter_context(recomputation())
+        yield

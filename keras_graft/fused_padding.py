@@ -2,8 +2,7 @@
 
 A padded copy of the activations lies in memory until the backward pass has
 used it, beside the activations themselves. TensorFlow's convolution can pad
-on its own, without the copy. On a CPU its gradient to the kernel then leaves
-oneDNN and is slower than with a copy made for a moment: it has its own there.
+on its own, without the copy.
 """
 
 import contextlib
@@ -17,8 +16,6 @@ from keras_graft.layer_graph import connections
 
 Pair = tuple[keras.layers.ZeroPadding2D, keras.layers.Conv2D]
 
-_GRADIENT = "KerasGraftPaddedConv2D"
-
 
 @contextlib.contextmanager
 def fused_padding(networks: Sequence[keras.Model]) -> Iterator[None]:
@@ -26,8 +23,8 @@ def fused_padding(networks: Sequence[keras.Model]) -> Iterator[None]:
 
     The networks' outputs and gradients are the same up to rounding; only the
     output of a padding layer is its input. What is saved knows nothing of it.
-    The gradient to the kernel is TensorFlow's, slower, where a convolution is
-    called outside of a function that is differentiated as a whole.
+    On a CPU the gradient to the kernel is slower than with a copy, but for
+    `convolution_gradients`.
 
     Args:
         networks: Built Keras models; see `padded_convolutions`.
@@ -92,41 +89,11 @@ def _padding_op(pad, convolution):
     padding = [(0, 0), *pad.padding, (0, 0)]
 
     def convolution_op(inputs, kernel):
-        # A name, not `tf.custom_gradient`: that makes a function of its own in
-        # every trace, and networks would no longer share one.
-        graph = tf.compat.v1.get_default_graph()
-        on_gpu = tf.config.list_physical_devices("GPU")
-        own = {} if on_gpu else {"Conv2D": _GRADIENT}
-        with graph.gradient_override_map(own):
-            return tf.nn.conv2d(
-                inputs,
-                keras.ops.convert_to_tensor(kernel),
-                strides=convolution.strides,
-                padding=padding,
-            )
+        return tf.nn.conv2d(
+            inputs,
+            keras.ops.convert_to_tensor(kernel),
+            strides=convolution.strides,
+            padding=padding,
+        )
 
     return convolution_op
-
-
-@tf.RegisterGradient(_GRADIENT)
-def _gradients(op, upstream):
-    inputs, kernel = op.inputs
-    strides = op.get_attr("strides")
-    # Before and after, axis by axis.
-    pads = op.get_attr("explicit_paddings")
-    to_inputs = tf.raw_ops.Conv2DBackpropInput(
-        input_sizes=tf.shape(inputs),
-        filter=kernel,
-        out_backprop=upstream,
-        strides=strides,
-        padding="EXPLICIT",
-        explicit_paddings=pads,
-    )
-    to_kernel = tf.raw_ops.Conv2DBackpropFilter(
-        input=tf.pad(inputs, list(zip(pads[::2], pads[1::2], strict=True))),
-        filter_sizes=tf.shape(kernel),
-        out_backprop=upstream,
-        strides=strides,
-        padding="VALID",
-    )
-    return to_inputs, to_kernel

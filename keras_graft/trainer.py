@@ -105,6 +105,10 @@ class GraftTrainer(Prebuilt, keras.Model):
             them, and networks that compute the same share one function: the
             same up to rounding and much faster. Off, N networks trained
             apart give the last bits of N separate fits. Defaults to True.
+        recompute: Whether networks that share a function on a CPU compute the
+            outputs of ReLUs between BatchNormalization and convolutions again
+            in the backward pass, instead of keeping them for it: less memory
+            for a little time. Defaults to True.
 
     Raises:
         ValueError: If networks are missing or share a layer, or an argument
@@ -131,6 +135,7 @@ class GraftTrainer(Prebuilt, keras.Model):
         distillation="mutual",
         monitor="val_accuracy",
         fused_batch_norm=True,
+        recompute=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -142,6 +147,7 @@ class GraftTrainer(Prebuilt, keras.Model):
         self.distillation = distillation_terms(distillation, len(networks))
         self.monitor = monitor
         self.fused_batch_norm = fused_batch_norm
+        self.recompute = recompute
         self.health = Health(self)
         self.data_follows_epochs = False
         self._scoring = None
@@ -298,6 +304,7 @@ class GraftTrainer(Prebuilt, keras.Model):
             ],
             monitor=self.monitor,
             fused_batch_norm=self.fused_batch_norm,
+            recompute=self.recompute,
         )
         return config
 
@@ -584,6 +591,7 @@ class GraftTrainer(Prebuilt, keras.Model):
                 taps,
                 # XLA compiles a function anew for each of its calls.
                 share=fast and not self.jit_compile,
+                recompute=self.recompute,
             )
 
     def _score(self, batch, predictions, losses, reported):

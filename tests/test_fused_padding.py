@@ -82,49 +82,6 @@ def test_half_precision_stays_half():
     )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("strides", [1, 2])
-@pytest.mark.parametrize("pad", [1, ((0, 1), (2, 3))])
-def test_gradients_of_a_function_that_pads_equal_those_of_the_layers(
-    pad, strides, dtype
-):
-    model = pad_then(
-        keras.layers.Conv2D(4, 3, strides=strides, dtype=dtype),
-        keras.layers.ZeroPadding2D(pad, dtype=dtype),
-    )
-    x = tf.random.stateless_normal([4, *SHAPE], [1, 2])
-
-    def gradients(networks):
-        @tf.function
-        def network(x):
-            return model(x, training=True)
-
-        @tf.function
-        def step(x):
-            with tf.GradientTape() as tape, fused_padding(networks):
-                tape.watch(x)
-                loss = tf.reduce_sum(tf.cast(network(x), "float32") ** 2)
-            return tape.gradient(loss, [x, *model.trainable_variables])
-
-        graph = step.get_concrete_function(x).graph.as_graph_def()
-        paddings = {
-            node.attr["padding"].s
-            for function in graph.library.function
-            for node in function.node_def
-            if node.op == "Conv2DBackpropFilter"
-        }
-        return step(x), paddings
-
-    expected, _ = gradients([])
-    found, paddings = gradients([model])
-    # Padding of its own would take TensorFlow past oneDNN.
-    assert paddings == {b"VALID"}
-    for a, b in zip(found, expected, strict=True):
-        scale = float(tf.reduce_max(tf.abs(b)))
-        atol = scale * (1e-5 if dtype == "float32" else 0.02)
-        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
-
-
 def two_readers():
     x = keras.Input(SHAPE)
     padded = keras.layers.ZeroPadding2D(1)(x)

@@ -191,7 +191,11 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
         )
         for k in range(settings.num_networks)
     ]
-    trainer = GraftTrainer(networks, distillation=_terms(settings, splits))
+    trainer = GraftTrainer(
+        networks,
+        distillation=_terms(settings, splits),
+        recompute=settings.recompute,
+    )
     steps = steps_per_epoch(settings, splits)
     trainer.compile(
         optimizer=[

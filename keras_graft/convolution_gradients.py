@@ -1,0 +1,93 @@
+"""Gradients of convolutions that need less memory, and on a CPU less time."""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from keras_graft.recomputation import recomputed
+
+_NAMES = {
+    "Conv2D": "KerasGraftConv2D",
+    "DepthwiseConv2dNative": "KerasGraftDepthwiseConv2D",
+}
+
+
+@contextlib.contextmanager
+def convolution_gradients() -> Iterator[None]:
+    """Within it, convolutions of the graph in the making have them.
+
+    They equal TensorFlow's up to rounding, and differ in three things. The
+    gradient to the kernel comes before that to the inputs, so that less waits
+    for it. It pads its input for a moment where the convolution pads on its
+    own, since TensorFlow else leaves oneDNN on a CPU. And it reads activations
+    of a `recomputation`.
+
+    Only a function that is differentiated as a whole takes notice: a tape goes
+    by the kind of an operation, not by its gradient's name.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    # Names, not `tf.custom_gradient`: that makes a function of its own in
+    # every trace, and networks would no longer share one.
+    with graph.gradient_override_map(_NAMES):
+        yield
+
+
+@tf.RegisterGradient(_NAMES["Conv2D"])
+def _convolution(op, upstream):
+    inputs, kernel = recomputed(op.inputs[0], upstream), op.inputs[1]
+    settings = _settings(op)
+    padded, unpadded = _padded_apart(inputs, settings)
+    to_kernel = tf.raw_ops.Conv2DBackpropFilter(
+        input=padded,
+        filter_sizes=tf.shape(kernel),
+        out_backprop=upstream,
+        **unpadded,
+    )
+    to_inputs = tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=tf.shape(inputs),
+        filter=kernel,
+        out_backprop=upstream,
+        **settings,
+    )
+    return to_inputs, to_kernel
+
+
+@tf.RegisterGradient(_NAMES["DepthwiseConv2dNative"])
+def _depthwise_convolution(op, upstream):
+    inputs, kernel = recomputed(op.inputs[0], upstream), op.inputs[1]
+    settings = _settings(op)
+    to_kernel = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+        input=inputs,
+        filter_sizes=tf.shape(kernel),
+        out_backprop=upstream,
+        **settings,
+    )
+    to_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+        input_sizes=tf.shape(inputs),
+        filter=kernel,
+        out_backprop=upstream,
+        **settings,
+    )
+    return to_inputs, to_kernel
+
+
+def _settings(op):
+    names = (
+        "strides",
+        "padding",
+        "explicit_paddings",
+        "data_format",
+        "dilations",
+    )
+    return {name: op.get_attr(name) for name in names}
+
+
+def _padded_apart(inputs, settings):
+    """Inputs and settings of the same convolution that does not pad itself."""
+    if settings["padding"] != b"EXPLICIT":
+        return inputs, settings
+    # Before and after, axis by axis.
+    pads = settings["explicit_paddings"]
+    padded = tf.pad(inputs, list(zip(pads[::2], pads[1::2], strict=True)))
+    return padded, {**settings, "padding": "VALID", "explicit_paddings": []}

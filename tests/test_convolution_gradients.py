@@ -1,0 +1,100 @@
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_graft.convolution_gradients import convolution_gradients
+from keras_graft.fused_padding import fused_padding
+
+SHAPE = (8, 7, 3)
+
+
+def gradients(model, own, batch=4):
+    """Gradients of inputs and weights, and the operations that made them."""
+    x = tf.random.stateless_normal([4, *SHAPE], [1, 2])
+
+    @tf.function(input_signature=[tf.TensorSpec((batch, *SHAPE))])
+    def network(x):
+        with convolution_gradients() if own else contextlib.nullcontext():
+            return model(x, training=True)
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape, fused_padding([model] if own else []):
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.cast(network(x), "float32") ** 2)
+        return tape.gradient(loss, [x, *model.trainable_variables])
+
+    graph = step.get_concrete_function(x).graph.as_graph_def()
+    nodes = [n for f in graph.library.function for n in f.node_def]
+    return step(x), nodes
+
+
+def assert_near(found, expected, dtype="float32"):
+    for a, b in zip(found, expected, strict=True):
+        scale = float(tf.reduce_max(tf.abs(b)))
+        atol = scale * (1e-5 if dtype == "float32" else 0.02)
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        lambda **how: keras.layers.Conv2D(4, 3, **how),
+        lambda **how: keras.layers.Conv2D(4, 3, padding="same", **how),
+        lambda **how: keras.layers.Conv2D(4, 3, strides=2, **how),
+        lambda **how: keras.layers.Conv2D(6, (3, 2), **how),
+        lambda **how: keras.layers.Conv2D(4, 1, padding="same", **how),
+        lambda **how: keras.layers.DepthwiseConv2D(3, **how),
+        lambda **how: keras.layers.DepthwiseConv2D(
+            3, strides=2, padding="same", depth_multiplier=2, **how
+        ),
+        lambda **how: keras.layers.SeparableConv2D(4, 3, **how),
+    ],
+    ids=[
+        "valid",
+        "same",
+        "strided",
+        "not square",
+        "pointwise",
+        "depthwise",
+        "depthwise strided",
+        "separable",
+    ],
+)
+@pytest.mark.parametrize("batch", [4, None])
+def test_they_equal_those_of_tensorflow(convolution, dtype, batch):
+    model = keras.Sequential([keras.Input(SHAPE), convolution(dtype=dtype)])
+    expected, nodes = gradients(model, own=False, batch=batch)
+    assert not any("KerasGraft" in str(node) for node in nodes)
+    found, nodes = gradients(model, own=True, batch=batch)
+    assert any("KerasGraft" in str(node) for node in nodes)
+    assert_near(found, expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("pad", [1, ((0, 1), (2, 3))])
+def test_where_a_convolution_pads_its_gradient_stays_with_onednn(
+    pad, strides, dtype
+):
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.ZeroPadding2D(pad, dtype=dtype),
+            keras.layers.Conv2D(4, 3, strides=strides, dtype=dtype),
+        ]
+    )
+    expected, _ = gradients(model, own=False)
+    found, nodes = gradients(model, own=True)
+    paddings = {
+        node.attr["padding"].s
+        for node in nodes
+        if node.op == "Conv2DBackpropFilter"
+    }
+    # Padding of its own would take TensorFlow past oneDNN.
+    assert paddings == {b"VALID"}
+    assert_near(found, expected, dtype)
