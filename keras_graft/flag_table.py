@@ -278,7 +278,13 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "are faster on a GPU, and the progress bar is coarser. A divisor "
             "of the steps of an epoch; above 1 on one device only.",
         ),
-        Spec("jit", False, None, "Compile the training step with XLA."),
+        Spec(
+            "jit",
+            None,
+            None,
+            "Compile the training step with XLA. Not set: as Keras does, on a "
+            "GPU that trains alone.",
+        ),
         Spec(
             "recompute",
             True,

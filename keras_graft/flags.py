@@ -294,7 +294,7 @@ def table() -> str:
             switch = spec.parser is None
             name = f"--[no]{spec.name}" if switch else f"--{spec.name}"
             default = "not set" if spec.default is None else f"{spec.default}"
-            if switch:
+            if switch and spec.default is not None:
                 default = f"--{'' if spec.default else 'no'}{spec.name}"
             allowed = "a switch" if switch else spec.parser.syntactic_help
             lines.append(f"| `{name}` | {default} | {allowed} | {spec.help} |")

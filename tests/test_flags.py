@@ -272,6 +272,7 @@ def test_jit_on_several_replicas_is_refused(parse):
     with pytest.raises(ValueError, match="compiles for one device"):
         parse("--jit", "--replicas=2")
     assert parse("--jit").jit
+    assert parse("--replicas=2").jit is None
 
 
 def test_workdir_that_is_a_file_is_refused(parse, tmp_path):
@@ -369,8 +370,9 @@ def test_table_shows_what_helpfull_shows():
     for name, default, allowed, meaning in rows:
         entry = f"{name.strip('`')}: {meaning}"
         if "[no]" in name:
-            shown = "false" if default.startswith("--no") else "true"
-            entry += f" (default: '{shown}')"
+            if default != "not set":
+                shown = "false" if default.startswith("--no") else "true"
+                entry += f" (default: '{shown}')"
         else:
             if default != "not set":
                 entry += f" (default: '{default}')"

@@ -310,6 +310,24 @@ def test_steps_per_execution_changes_nothing(images, small_network):
     assert_same(*ends)
 
 
+def test_xla_changes_nothing_but_rounding(images, small_network):
+    ends = []
+    for jit_compile in (False, True):
+        trainer = make_trainer(
+            [small_network(k) for k in range(2)], jit_compile=jit_compile
+        )
+        history = trainer.fit(
+            batches(images),
+            validation_data=batches(images),
+            epochs=2,
+            verbose=0,
+            callbacks=[keras_graft.GraftCallback()],
+        )
+        logs = [history.history[name][-1] for name in ("loss", "val_loss")]
+        ends.append([*weights_of(trainer.networks[0]), *logs])
+    assert_near(*ends)
+
+
 def test_saved_trainer_predicts_the_same_and_trains_on(
     images, small_network, tmp_path
 ):

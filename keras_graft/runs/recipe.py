@@ -209,7 +209,7 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
         loss=loss(settings.augment in _MIXING),
         metrics=["accuracy"],
         steps_per_execution=settings.steps_per_execution,
-        jit_compile=settings.jit,
+        jit_compile="auto" if settings.jit is None else settings.jit,
     )
     return trainer
 
