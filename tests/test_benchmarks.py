@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import time
@@ -496,3 +497,44 @@ def test_small_run_without_pytorch_writes_the_keys(tmp_path):
     epoch = found["rounds"]["trainer"][0]
     parts = [epoch[part] for part in ("open", "train", "validate", "close")]
     assert sum(parts) == pytest.approx(epoch["seconds"])
+
+
+def test_steps_in_turns_hold_every_side_against_the_first(tmp_path):
+    path = tmp_path / "steps.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "benchmarks" / "steps.py"),
+            *("--networks=2", "--model=resnet8", "--batch_size=8"),
+            *("--turns=5", f"--json={path}"),
+            *("--of=trainer --norecompute", "--of=fit", f"--of=trainer @{ROOT}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    first, fit, again = json.loads(path.read_text())
+    assert first["seconds_over_first"]["median"] == 1
+    assert again["side"] == f"trainer @{ROOT}"
+    for row in (fit, again):
+        pairs = zip(row["seconds"], first["seconds"], strict=True)
+        assert row["seconds_over_first"]["median"] == pytest.approx(
+            statistics.median(own / base for own, base in pairs)
+        )
+        assert row["peak_rss_mib"] > 100
+        assert row["side"][:30] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sides", "message"),
+    [(["--of=torch"], "trainer or fit"), (["--of=fit"] * 2, "once")],
+)
+def test_steps_of_unknown_or_equal_sides_are_refused(sides, message):
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "steps.py", *sides],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr

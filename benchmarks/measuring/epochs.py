@@ -48,11 +48,19 @@ class Epochs:
     idle_fraction: float
 
 
-def keras_side(kind: str, workload: Workload, folder: pathlib.Path) -> Side:
+def keras_side(
+    kind: str, workload: Workload, folder: pathlib.Path, **where: pathlib.Path
+) -> Side:
     """Starts a side on Keras in a folder of its own.
 
     The trainer has what `launch` gives TensorFlow, a plain fit what
     TensorFlow does by itself.
+
+    Args:
+        kind: `"trainer"` or `"fit"`.
+        workload: What it trains.
+        folder: For its log and checkpoints; made here.
+        **where: `root`, as for `Side`.
     """
     folder.mkdir(parents=True)
     config = {
@@ -62,7 +70,11 @@ def keras_side(kind: str, workload: Workload, folder: pathlib.Path) -> Side:
     }
     environment = {} if kind == "fit" else ONEDNN
     return Side(
-        "keras_side", config, folder / "log.txt", environment=environment
+        "keras_side",
+        config,
+        folder / "log.txt",
+        environment=environment,
+        **where,
     )
 
 

@@ -10,6 +10,7 @@ processor seconds of all threads beside it (`cpu_`),
 | `start` | `build_seconds`: networks, optimizers and what `fit` prepares |
 | `epoch` | seconds of the next epoch, see `Gate` |
 | `gemm`, `steps` | pairs: FLOP/s of a step, of a matrix product after it |
+| `steps`, `count` | `seconds` of one of so many steps on the epochs' data |
 | `input`, `batches` | `seconds` to draw a batch with the machine idle |
 | `monitors` | seconds of an epoch's end, by name of the monitor |
 | `grafts`, `count` | kind `"grafts"`: seconds of a run's grafts |
@@ -216,6 +217,14 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
         {
             "gemm": _gemm_tool(trainer, train, flops),
             "input": _input_tool(train),
+            "steps": _steps_tool(
+                trainer,
+                lambda: (
+                    trainer.distribute_strategy.experimental_distribute_dataset(
+                        train.from_epoch(0)
+                    )
+                ),
+            ),
             "monitors": _monitor_tool(trainer, splits.validation.images),
         },
     )
@@ -253,20 +262,26 @@ def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
     def about():
         return {"checkpoint_mib": saved.stat().st_size / 2**20}
 
+    train = data.training_batches(
+        splits.train,
+        batch_size=workload.batch_size,
+        seed=0,
+        augment="standard",
+    )
     network.fit(
-        data.training_batches(
-            splits.train,
-            batch_size=workload.batch_size,
-            seed=0,
-            augment="standard",
-        ),
+        train,
         epochs=_ENDLESS,
         steps_per_epoch=workload.steps,
         validation_data=data.evaluation_batches(
             splits.validation, EVALUATION_BATCH
         ),
         callbacks=[
-            Gate(channel, started, about, {}),
+            Gate(
+                channel,
+                started,
+                about,
+                {"steps": _steps_tool(network, lambda: train)},
+            ),
             keras.callbacks.ModelCheckpoint(saved),
         ],
         verbose=0,
@@ -328,6 +343,24 @@ def _gemm_tool(trainer, train, flops):
             products = 2 * _GEMM_SIZE**3 * _GEMMS * chains
             pairs.append([flops / (middle - begin), products / (end - middle)])
         return {"pairs": pairs}
+
+    return measure
+
+
+def _steps_tool(model, draw):
+    batches = []
+
+    def measure(count):
+        if not batches:
+            batches.append(iter(draw()))
+        begin = _clocks()
+        for _ in range(count):
+            logs = model.train_function(batches[0])
+        # Waits for what runs beside Python on a GPU.
+        float(logs["loss"])
+        return _named(
+            seconds=(_clocks() - begin) / count / model.steps_per_execution
+        )
 
     return measure
 

@@ -49,6 +49,17 @@ def pss_mib(pid: int) -> float:
     return 0.0
 
 
+def peak_rss_mib(pid: int) -> float:
+    """The largest resident set of a process so far, in MiB.
+
+    Args:
+        pid: Id of a process that runs.
+    """
+    text = (_PROC / str(pid) / "status").read_text()
+    peak = text.partition("VmHWM:")[2].split()[0]
+    return int(peak) / 1024
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """CPU time that processes have used, in user and kernel mode."""
     ticks = os.sysconf("SC_CLK_TCK")

@@ -39,6 +39,7 @@ class Side:
         log: File for what it prints.
         pass_fds: File descriptors that it inherits.
         environment: Variables, where this process has none of that name.
+        root: Folder that holds the package; that of this file by default.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Side:
         log: pathlib.Path,
         pass_fds: tuple[int, ...] = (),
         environment: dict[str, str] | None = None,
+        root: pathlib.Path = _ROOT,
     ):
         self.name = module
         self._log = log
-        path = os.pathsep.join([str(_FOLDER), str(_ROOT)])
+        path = os.pathsep.join([str(_FOLDER), str(root)])
         with open(log, "ab") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"measuring.{module}"],
