@@ -35,35 +35,35 @@ def convolution_gradients() -> Iterator[None]:
 
 @tf.RegisterGradient(_NAMES["Conv2D"])
 def _convolution(op, upstream):
+    return _gradients(
+        op,
+        upstream,
+        tf.raw_ops.Conv2DBackpropInput,
+        tf.raw_ops.Conv2DBackpropFilter,
+    )
+
+
+@tf.RegisterGradient(_NAMES["DepthwiseConv2dNative"])
+def _depthwise_convolution(op, upstream):
+    return _gradients(
+        op,
+        upstream,
+        tf.raw_ops.DepthwiseConv2dNativeBackpropInput,
+        tf.raw_ops.DepthwiseConv2dNativeBackpropFilter,
+    )
+
+
+def _gradients(op, upstream, inputs_op, kernel_op):
     inputs, kernel = recomputed(op.inputs[0], upstream), op.inputs[1]
     settings = _settings(op)
     padded, unpadded = _padded_apart(inputs, settings)
-    to_kernel = tf.raw_ops.Conv2DBackpropFilter(
+    to_kernel = kernel_op(
         input=padded,
         filter_sizes=tf.shape(kernel),
         out_backprop=upstream,
         **unpadded,
     )
-    to_inputs = tf.raw_ops.Conv2DBackpropInput(
-        input_sizes=tf.shape(inputs),
-        filter=kernel,
-        out_backprop=upstream,
-        **settings,
-    )
-    return to_inputs, to_kernel
-
-
-@tf.RegisterGradient(_NAMES["DepthwiseConv2dNative"])
-def _depthwise_convolution(op, upstream):
-    inputs, kernel = recomputed(op.inputs[0], upstream), op.inputs[1]
-    settings = _settings(op)
-    to_kernel = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
-        input=inputs,
-        filter_sizes=tf.shape(kernel),
-        out_backprop=upstream,
-        **settings,
-    )
-    to_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+    to_inputs = inputs_op(
         input_sizes=tf.shape(inputs),
         filter=kernel,
         out_backprop=upstream,
