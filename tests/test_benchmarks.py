@@ -506,8 +506,7 @@ def test_steps_in_turns_hold_every_side_against_the_first(tmp_path):
             *(sys.executable, ROOT / "benchmarks" / "steps.py"),
             *("--networks=2", "--model=resnet8", "--batch_size=8"),
             *("--turns=5", f"--json={path}"),
-            *("--of=trainer --norecompute", "--of=fit"),
-            f"--of=trainer @{ROOT}",
+            *("--of=trainer --norecompute", "--of=fit", "--of=trainer"),
         ],
         capture_output=True,
         text=True,
@@ -516,7 +515,7 @@ def test_steps_in_turns_hold_every_side_against_the_first(tmp_path):
     assert done.returncode == 0, done.stderr
     first, fit, again = json.loads(path.read_text())
     assert first["seconds_over_first"]["median"] == 1
-    assert again["side"] == f"trainer @{ROOT}"
+    assert again["side"] == "trainer"
     for row in (fit, again):
         pairs = zip(row["seconds"], first["seconds"], strict=True)
         assert row["seconds_over_first"]["median"] == pytest.approx(
@@ -524,6 +523,24 @@ def test_steps_in_turns_hold_every_side_against_the_first(tmp_path):
         )
         assert row["peak_rss_mib"] > 100
         assert row["side"][:30] in done.stdout
+
+
+def test_steps_of_another_version_come_from_its_folder(tmp_path):
+    package = tmp_path / "keras_graft"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('of the folder')")
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "benchmarks" / "steps.py"),
+            f"--of=trainer @{tmp_path}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: of the folder" in done.stderr
 
 
 @pytest.mark.parametrize(

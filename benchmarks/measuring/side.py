@@ -31,7 +31,7 @@ class SideError(Exception):
 
 
 class Side:
-    """The parent's end: starts `python -m measuring.MODULE CONFIG`.
+    """The parent's end: starts `python -P -m measuring.MODULE`.
 
     Args:
         module: Name of a module in `measuring` that calls `serve`.
@@ -56,7 +56,8 @@ class Side:
         path = os.pathsep.join([str(_FOLDER), str(root)])
         with open(log, "ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"measuring.{module}"],
+                # -P: the current folder may hold another version.
+                [sys.executable, "-P", "-m", f"measuring.{module}"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
