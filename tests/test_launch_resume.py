@@ -22,6 +22,7 @@ from keras_graft import launch as keras_launch
 from keras_graft.runs import checkpoint
 from keras_graft.runs import recipe
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run_directory import refuse_changes
 from keras_graft.runs.signals import StopSignals
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -263,3 +264,12 @@ def test_must_without_a_checkpoint_is_refused(tmp_path):
     assert code == 1
     assert "there is no checkpoint" in errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_how_a_run_is_computed_may_change_and_is_said(tmp_path):
+    said = refuse_changes(
+        tmp_path, "--seed=1\n--nojit\n", "--seed=1\n--norecompute\n"
+    )
+    assert said == ["--jit: no -> not set", "--recompute: not set -> no"]
+    with pytest.raises(RunError, match="--seed: 1 -> 2"):
+        refuse_changes(tmp_path, "--seed=1\n", "--seed=2\n--norecompute\n")

@@ -15,6 +15,8 @@ from keras_graft.runs.run_directory import write_atomically
 
 _FILE = "outcome.json"
 _LOCAL = ("--workdir=", "--data_dir=", "--resume=", "--teachers=", "--noplan")
+# How it is computed, not what: the same up to rounding.
+_HOW = {"--jit", "--nojit", "--recompute", "--norecompute"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +121,8 @@ def portable_flags(
 
 def refuse_changes(folder: pathlib.Path, before: list[str], now: list[str]):
     """Raises a RunError where a folder holds something with other flags."""
+    before = [line for line in before if line not in _HOW]
+    now = [line for line in now if line not in _HOW]
     if before != now:
         lines = [f"was: {line}" for line in before if line not in now]
         lines += [f"now: {line}" for line in now if line not in before]

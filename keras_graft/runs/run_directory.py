@@ -11,7 +11,14 @@ from keras_graft.runs.exit_codes import RunError
 # What may change between two starts of one run, and is not worth a word.
 _NOT_THE_RUN = ("workdir", "resume", "plan")
 # What may change, and is said.
-_MAY_CHANGE = ("epochs", "data_dir", "steps_per_execution", "invalid_threshold")
+_MAY_CHANGE = (
+    "epochs",
+    "data_dir",
+    "steps_per_execution",
+    "jit",
+    "recompute",
+    "invalid_threshold",
+)
 
 
 class RunDirectory:

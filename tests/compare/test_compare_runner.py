@@ -1,5 +1,6 @@
 """A study from start to end, killed and continued."""
 
+import dataclasses
 import json
 import signal
 
@@ -133,6 +134,28 @@ def test_records_made_with_other_flags_are_refused(finished, tmp_path):
     with pytest.raises(RunError, match="--epochs=1\n  now: --epochs=2"):
         start(other)
     assert records.read(tmp_path / "records.json") == found
+
+
+def test_records_that_were_computed_another_way_are_taken(
+    finished, tmp_path, monkeypatch
+):
+    *_, found = finished
+    assert "--recompute" in found[0].flags
+    # As versions wrote them that knew no --recompute.
+    older = [
+        dataclasses.replace(
+            record,
+            flags=[
+                "--nojit" if line == "--recompute" else line
+                for line in record.flags
+            ],
+        )
+        for record in found
+    ]
+    records.write(tmp_path / "records.json", older)
+    monkeypatch.delattr(runner.launch, "run")
+    assert start(make_study(tmp_path, names=("single", "swa", "ensemble"))) == 0
+    assert records.read(tmp_path / "records.json") == older
 
 
 def test_records_of_arms_that_the_study_lacks_are_not_lost(finished, tmp_path):
