@@ -188,7 +188,11 @@ def flag_values(text: str) -> dict[str, str]:
     for line in text.split("\n"):
         if line.startswith("--"):
             name, equals, value = line[2:].partition("=")
-            flags[name] = value if equals else "yes"
+            # No switch has a name that begins so.
+            off = not equals and name.startswith("no")
+            flags[name[2:] if off else name] = (
+                value if equals else "no" if off else "yes"
+            )
     return flags
 
 
