@@ -8,13 +8,13 @@ callback its seconds over those of an epoch's steps.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 
+from measuring import json_file
 from measuring.intervals import estimate
 from measuring.intervals import ratios
 from measuring.machine import describe_machine
@@ -40,10 +40,7 @@ def main() -> int:
             workload, options.steps, options.rounds, deadline, folder
         )
     print("\n".join(table(result)))
-    if options.json:
-        path = pathlib.Path(options.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    json_file.write(options.json, result)
     return 0
 
 

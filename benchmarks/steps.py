@@ -13,12 +13,12 @@ Validation, grafts and checkpoints are not in it. Linux only.
 import argparse
 import contextlib
 import dataclasses
-import json
 import pathlib
 import shlex
 import sys
 import tempfile
 
+from measuring import json_file
 from measuring.epochs import keras_side
 from measuring.intervals import estimate
 from measuring.intervals import ratios
@@ -62,10 +62,7 @@ def main() -> int:
         peaks = {text: peak_rss_mib(s.pid) for text, s in sides.items()}
     rows = summary(found, peaks, workload)
     print("\n".join(lines(rows)))
-    if options.json:
-        path = pathlib.Path(options.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    json_file.write(options.json, rows)
     return 0
 
 
@@ -78,13 +75,13 @@ def start(text: str, workload: Workload, folder: pathlib.Path):
         kind,
         dataclasses.replace(workload, flags=flags),
         folder,
-        **({"root": roots[-1]} if roots else {}),
+        roots[-1] if roots else None,
     )
 
 
 def count(text: str, workload: Workload) -> int:
     """Steps of a turn: as many images in all on every side."""
-    return workload.networks if text.startswith("fit") else 1
+    return workload.networks if shlex.split(text)[0] == "fit" else 1
 
 
 def summary(
@@ -158,8 +155,11 @@ def parse_options() -> argparse.Namespace:
     options = parser.parse_args()
     options.of = options.of or list(_KINDS)
     for text in options.of:
-        if not text.startswith(_KINDS):
+        kind, *words = shlex.split(text) or [""]
+        if kind not in _KINDS:
             parser.error(f"--of begins with trainer or fit, not {text!r}.")
+        if kind == "fit" and any(word[0] != "@" for word in words):
+            parser.error(f"A plain fit takes no flags: --of={text!r}.")
     if len(set(options.of)) < len(options.of):
         parser.error("Each --of once; a folder by another path is another.")
     return options

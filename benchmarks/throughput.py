@@ -10,13 +10,13 @@ for the trainer follow after `--`.
 
 import argparse
 import importlib.util
-import json
 import os
 import pathlib
 import sys
 import tempfile
 import time
 
+from measuring import json_file
 from measuring.epochs import measure_epochs
 from measuring.graft_runs import measure_graft_runs
 from measuring.machine import describe_machine
@@ -56,10 +56,7 @@ def main() -> int:
         print(f"The machine is not idle: load average {load:.1f}", flush=True)
     result = measure(workload, options, with_pytorch)
     print("\n".join(lines(result)), flush=True)
-    if options.json:
-        path = pathlib.Path(options.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    json_file.write(options.json, result)
     return 0
 
 

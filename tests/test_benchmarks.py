@@ -545,7 +545,13 @@ def test_steps_of_another_version_come_from_its_folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("sides", "message"),
-    [(["--of=torch"], "trainer or fit"), (["--of=fit"] * 2, "once")],
+    [
+        (["--of=torch"], "trainer or fit"),
+        (["--of=fitting"], "trainer or fit"),
+        (["--of="], "trainer or fit"),
+        (["--of=fit --jit"], "takes no flags"),
+        (["--of=fit"] * 2, "once"),
+    ],
 )
 def test_steps_of_unknown_or_equal_sides_are_refused(sides, message):
     done = subprocess.run(

@@ -49,7 +49,10 @@ class Epochs:
 
 
 def keras_side(
-    kind: str, workload: Workload, folder: pathlib.Path, **where: pathlib.Path
+    kind: str,
+    workload: Workload,
+    folder: pathlib.Path,
+    root: pathlib.Path | None = None,
 ) -> Side:
     """Starts a side on Keras in a folder of its own.
 
@@ -60,7 +63,7 @@ def keras_side(
         kind: `"trainer"` or `"fit"`.
         workload: What it trains.
         folder: For its log and checkpoints; made here.
-        **where: `root`, as for `Side`.
+        root: As for `Side`.
     """
     folder.mkdir(parents=True)
     config = {
@@ -74,7 +77,7 @@ def keras_side(
         config,
         folder / "log.txt",
         environment=environment,
-        **where,
+        root=root,
     )
 
 

@@ -217,14 +217,7 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
         {
             "gemm": _gemm_tool(trainer, train, flops),
             "input": _input_tool(train),
-            "steps": _steps_tool(
-                trainer,
-                lambda: (
-                    trainer.distribute_strategy.experimental_distribute_dataset(
-                        train.from_epoch(0)
-                    )
-                ),
-            ),
+            "steps": _steps_tool(trainer, lambda: _batches(trainer, train)),
             "monitors": _monitor_tool(trainer, splits.validation.images),
         },
     )
@@ -280,7 +273,7 @@ def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
                 channel,
                 started,
                 about,
-                {"steps": _steps_tool(network, lambda: train)},
+                {"steps": _steps_tool(network, lambda: iter(train))},
             ),
             keras.callbacks.ModelCheckpoint(saved),
         ],
@@ -310,6 +303,12 @@ def serve_grafts(channel: Channel, workload: Workload, folder: str) -> None:
         channel.send(seconds=time.perf_counter() - began, each=seconds)
 
 
+def _batches(trainer, train):
+    """Batches of all epochs, as a step of the trainer takes them."""
+    spread = trainer.distribute_strategy.experimental_distribute_dataset
+    return iter(spread(train.from_epoch(0)))
+
+
 def _gemm_tool(trainer, train, flops):
     dtype = keras.config.dtype_policy().compute_dtype
     # Products of products neither overflow nor vanish.
@@ -329,8 +328,7 @@ def _gemm_tool(trainer, train, flops):
 
     def measure(steps):
         if not batches:
-            spread = trainer.distribute_strategy.experimental_distribute_dataset
-            batches.append(iter(spread(train.from_epoch(0))))
+            batches.append(_batches(trainer, train))
             float(multiply(factor))
         pairs = []
         for _ in range(steps):
@@ -352,7 +350,7 @@ def _steps_tool(model, draw):
 
     def measure(count):
         if not batches:
-            batches.append(iter(draw()))
+            batches.append(draw())
         begin = _clocks()
         for _ in range(count):
             logs = model.train_function(batches[0])

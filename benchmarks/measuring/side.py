@@ -39,7 +39,7 @@ class Side:
         log: File for what it prints.
         pass_fds: File descriptors that it inherits.
         environment: Variables, where this process has none of that name.
-        root: Folder that holds the package; that of this file by default.
+        root: Folder that holds the package; None: that of this project.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Side:
         log: pathlib.Path,
         pass_fds: tuple[int, ...] = (),
         environment: dict[str, str] | None = None,
-        root: pathlib.Path = _ROOT,
+        root: pathlib.Path | None = None,
     ):
         self.name = module
         self._log = log
-        path = os.pathsep.join([str(_FOLDER), str(root)])
+        path = os.pathsep.join([str(_FOLDER), str(root or _ROOT)])
         with open(log, "ab") as file:
             self._process = subprocess.Popen(
                 # -P: the current folder may hold another version.

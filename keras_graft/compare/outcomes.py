@@ -11,12 +11,12 @@ from keras_graft.compare.study import Study
 from keras_graft.compare.study import arm_runs
 from keras_graft.compare.study import tuning_runs
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run_directory import ROUNDING
 from keras_graft.runs.run_directory import write_atomically
 
 _FILE = "outcome.json"
 _LOCAL = ("--workdir=", "--data_dir=", "--resume=", "--teachers=", "--noplan")
-# How it is computed, not what: the same up to rounding.
-_HOW = {"--jit", "--nojit", "--recompute", "--norecompute"}
+_ROUNDING = {f"--{no}{name}" for name in ROUNDING for no in ("", "no")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +121,8 @@ def portable_flags(
 
 def refuse_changes(folder: pathlib.Path, before: list[str], now: list[str]):
     """Raises a RunError where a folder holds something with other flags."""
-    before = [line for line in before if line not in _HOW]
-    now = [line for line in now if line not in _HOW]
+    before = [line for line in before if line not in _ROUNDING]
+    now = [line for line in now if line not in _ROUNDING]
     if before != now:
         lines = [f"was: {line}" for line in before if line not in now]
         lines += [f"now: {line}" for line in now if line not in before]

@@ -10,14 +10,15 @@ from keras_graft.runs.exit_codes import RunError
 
 # What may change between two starts of one run, and is not worth a word.
 _NOT_THE_RUN = ("workdir", "resume", "plan")
+# How it is computed, not what: the same up to rounding.
+ROUNDING = ("jit", "recompute")
 # What may change, and is said.
 _MAY_CHANGE = (
     "epochs",
     "data_dir",
     "steps_per_execution",
-    "jit",
-    "recompute",
     "invalid_threshold",
+    *ROUNDING,
 )
 
 
@@ -189,10 +190,11 @@ def flag_values(text: str) -> dict[str, str]:
         if line.startswith("--"):
             name, equals, value = line[2:].partition("=")
             # No switch has a name that begins so.
-            off = not equals and name.startswith("no")
-            flags[name[2:] if off else name] = (
-                value if equals else "no" if off else "yes"
-            )
+            if not equals and name.startswith("no"):
+                name, value = name[2:], "no"
+            elif not equals:
+                value = "yes"
+            flags[name] = value
     return flags
 
 
