@@ -1,6 +1,8 @@
 """Keeps a step that went wrong from leaving a trace."""
 
+import collections
 import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +19,16 @@ def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
     Returns:
         Scalar tensor, float32.
     """
+    # XLA compiles every reduction by itself, and a GPU starts it by itself.
+    by_shape = collections.defaultdict(list)
+    for tensor in map(tf.convert_to_tensor, tensors):
+        if tensor.dtype.is_floating:
+            known = tensor.shape.is_fully_defined()
+            shape = tuple(tensor.shape) if known else len(by_shape)
+            by_shape[shape].append(tf.math.is_finite(tensor))
     finite = [
-        tf.reduce_all(tf.math.is_finite(tensor))
-        for tensor in map(tf.convert_to_tensor, tensors)
-        if tensor.dtype.is_floating
+        tf.reduce_all(functools.reduce(tf.logical_and, of_one_shape))
+        for of_one_shape in by_shape.values()
     ]
     bad = ~tf.reduce_all(tf.stack(finite))
     return 1.0 - tf.minimum(_over_replicas(bad), 1.0)

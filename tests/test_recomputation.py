@@ -159,8 +159,10 @@ def test_same_gradients_with_less_kept(make, fewer, batch):
     assert kept == all_kept - fewer
     # Once for all that read it.
     assert repeated == fewer // RELU
-    for a, b in zip(found, expected, strict=True):
-        scale = float(tf.reduce_max(tf.abs(b)))
+    scales = [float(tf.reduce_max(tf.abs(b))) for b in expected]
+    for a, b, scale in zip(found, expected, scales, strict=True):
+        # The gradient to a bias that is normalised away is rounding alone.
+        scale = max(scale, 1e-3 * max(scales))
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * scale)
 
 
@@ -183,6 +185,10 @@ def trained(recompute):
     return trainer, str(step.graph.as_graph_def())
 
 
+@pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")),
+    reason="only a CPU computes activations again",
+)
 def test_trainer_learns_the_same_with_and_without():
     again, graph = trained(True)
     assert "KerasGraftRelu" in graph
