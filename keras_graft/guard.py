@@ -23,6 +23,7 @@ def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
     by_shape = collections.defaultdict(list)
     for tensor in map(tf.convert_to_tensor, tensors):
         if tensor.dtype.is_floating:
+            # Two shapes that are not known may differ.
             known = tensor.shape.is_fully_defined()
             shape = tuple(tensor.shape) if known else len(by_shape)
             by_shape[shape].append(tf.math.is_finite(tensor))
