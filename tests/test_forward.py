@@ -242,6 +242,31 @@ def test_residual_networks_share_a_function_in_training(shared):
     assert shared == [True]
 
 
+def test_networks_of_stock_layers_are_traced_once(monkeypatch):
+    calls = []
+    stock = keras.layers.Dense.call
+
+    def counted(self, *arguments, **keywords):
+        calls.append(self)
+        return stock(self, *arguments, **keywords)
+
+    networks = [network(k) for k in range(3)]
+    monkeypatch.setattr(keras.layers.Dense, "call", counted)
+    assert share(networks, training=True)
+    assert len(calls) == 1
+
+
+def test_networks_that_see_inputs_of_unlike_types_share_nothing():
+    networks = [network(0), network(1)]
+
+    @tf.function(autograph=False)
+    def shared(x):
+        views = [x, tf.cast(x, "uint8")]
+        return forward_all(networks, views, training=False).shared
+
+    assert not shared(tf.zeros([2, 8, 8, 1]))
+
+
 DIFFERENT = {
     "numbers in no config": lambda: [
         network(0, Shift(0)),

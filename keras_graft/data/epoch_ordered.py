@@ -50,6 +50,8 @@ class EpochOrdered(EpochDataset):
     def from_epoch(self, epoch: int) -> tf.data.Dataset:
         steps = self.steps_per_epoch
 
+        # AutoGraph would look for branches on tensors, which there are none.
+        @tf.autograph.experimental.do_not_convert
         def steps_of(epoch):
             order = permutation(self._num_examples, self._seed, epoch)
             rows = order[: steps * self._batch_size]
@@ -57,6 +59,7 @@ class EpochOrdered(EpochDataset):
                 tf.reshape(rows, [steps, self._batch_size])
             )
 
+        @tf.autograph.experimental.do_not_convert
         def batch_of(rows):
             return keras.tree.map_structure(
                 lambda array: tf.gather(array, rows), self._arrays

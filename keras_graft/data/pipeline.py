@@ -75,6 +75,9 @@ def training_batches(
     num_orders = num_networks if batches == "own" else 1
     images, labels = _in_memory(split)
 
+    # Nothing here branches on a tensor, and AutoGraph takes longer to find
+    # that out than TensorFlow to trace it.
+    @tf.autograph.experimental.do_not_convert
     def steps_of(epoch):
         orders = [
             order.permutation(len(split), seed, epoch, stream)
@@ -90,22 +93,26 @@ def training_batches(
             (epochs, tf.range(steps, dtype=tf.int64), rows)
         )
 
+    # One trace for all networks.
+    @tf.function(autograph=False)
+    def view(images, labels, seed, mixture_seed):
+        return _view(images, labels, augment, seed, mixture_seed, num_classes)
+
+    @tf.autograph.experimental.do_not_convert
     def batch_of(epoch, step, rows):
         picked = [
             (tf.gather(images, rows[k]), tf.gather(labels, rows[k]))
             for k in range(num_orders)
         ]
         views = [
-            _view(
+            view(
                 *picked[k % num_orders],
-                augment,
                 order.seed_pair(seed, order.AUGMENT, epoch, step, k),
                 # Networks that share a batch share its mixtures, so that
                 # they learn from each other about the same ones.
                 order.seed_pair(
                     seed, order.MIXTURE, epoch, step, k % num_orders
                 ),
-                num_classes,
             )
             for k in range(num_networks)
         ]
