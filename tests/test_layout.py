@@ -37,6 +37,7 @@ ORDER = (
         "kernel_measures",
         "layer_graph",
         "guard",
+        "architectures",
         "traces",
         "recomputation",
         "fused_batch_norm",
