@@ -1,5 +1,5 @@
 # make demo   set up, then train the digits recipe into runs/digits
-# make test   set up, then run the tests
+# make test   set up, then run the tests, two files at a time
 # make lint   check style and formatting
 # make wheel  build dist/*.whl
 # make tables write README's results and figures from results/*.json
@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m keras_graft.launch --workdir=runs/digits
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
