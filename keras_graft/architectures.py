@@ -27,15 +27,8 @@ _LAYERS = tuple(
 )
 # Where a layer's attributes may come from: what others wrote may hide
 # anything behind an equal name.
-_KNOWN_SOURCES = {
-    "builtins",
-    "collections",
-    "inspect",
-    "keras",
-    "keras_graft",
-    "numpy",
-    "tensorflow",
-}
+_CODE = {"keras", "keras_graft"}
+_DATA = _CODE | {"builtins", "collections", "inspect", "numpy", "tensorflow"}
 _PLAIN = (bool, int, float, str, tuple, type(None))
 # What they are changes a variable, and no call.
 _NOT_COUNTED = ("name", "seed")
@@ -103,12 +96,12 @@ def _part(layer, places):
 
 
 def _known(value):
-    if inspect.isroutine(value):
-        source = "" if inspect.ismethod(value) else value.__module__
-    else:
-        source = type(value).__module__
-    return source.split(".")[0] in _KNOWN_SOURCES and not (
-        isinstance(value, keras.layers.Layer) or tf.is_symbolic_tensor(value)
+    is_function = inspect.isfunction(value)
+    source = value.__module__ if is_function else type(value).__module__
+    return (
+        str(source).split(".")[0] in (_CODE if callable(value) else _DATA)
+        and not isinstance(value, keras.layers.Layer)
+        and not tf.is_symbolic_tensor(value)
     )
 
 

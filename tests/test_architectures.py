@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import keras
@@ -237,6 +238,12 @@ UNKNOWN = {
     "a function as activation": lambda: network(head=double),
     "a method as activation": lambda: network(
         head=layers.LeakyReLU(next(SEEDS) / 9).call
+    ),
+    "a traced function as activation": lambda: network(
+        head=tf.function(double)
+    ),
+    "a partial function as activation": lambda: network(
+        head=functools.partial(keras.activations.elu, alpha=next(SEEDS))
     ),
     "a layer in a layer": lambda: sequential(
         layers.SpectralNormalization(layers.Conv2D(4, 3, name="inside"))
