@@ -369,10 +369,11 @@ class GraftTrainer(Prebuilt, keras.Model):
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: If the data is empty, labels do not fit the networks,
-                a distillation term lacks its teachers, a callback cannot
-                work with several networks, no batch splits evenly over the
-                replicas, or a BatchNormalization layer is not synchronized.
+            ValueError: If the data is empty, has no labels or labels that do
+                not fit the networks, a distillation term lacks its teachers,
+                a callback cannot work with several networks, no batch splits
+                evenly over the replicas, or a BatchNormalization layer is not
+                synchronized.
         """
         self._assert_ready("fit")
         callbacks = in_order(callbacks)
@@ -462,6 +463,11 @@ class GraftTrainer(Prebuilt, keras.Model):
 
     def _prepare(self, x, y, sample_weight):
         """Builds networks, metrics and slots from an example batch of one."""
+        if x is not None and y is None:
+            raise ValueError(
+                "The networks learn from labels, and none came with the "
+                "inputs. Give `y`, or batches of `(x, y)`. Received: y=None"
+            )
         if self._prepared or x is None:
             return
         views = views_of(x, self.num_networks)
@@ -474,14 +480,13 @@ class GraftTrainer(Prebuilt, keras.Model):
             check_outputs(outputs, self.distillation)
             self._taps = feature_taps(self._networks, self._active_terms)
             self.optimizer.build_for(self._networks)
-            if y is not None:
-                self._scoring.build(
-                    views_of(y, self.num_networks)[0],
-                    tf.zeros([1, *outputs[0].shape[1:]]),
-                    views_of(sample_weight, self.num_networks)[0],
-                )
-                self._num_units = outputs[0].shape[-1]
-                self._prepared = True
+            self._scoring.build(
+                views_of(y, self.num_networks)[0],
+                tf.zeros([1, *outputs[0].shape[1:]]),
+                views_of(sample_weight, self.num_networks)[0],
+            )
+            self._num_units = outputs[0].shape[-1]
+            self._prepared = True
 
     def _check_labels(self, x, y):
         labels = all_labels(x, y)

@@ -109,6 +109,7 @@ def test_all_of_several_must_be_alike():
     [
         {"conv": {"kernel_regularizer": "l2"}},
         {"conv": {"activation": "relu"}},
+        {"conv": {"activity_regularizer": "l2"}},
         {"conv": {"dtype": "mixed_bfloat16"}},
         {"rate": 0.3},
         {"shortcut": 1},

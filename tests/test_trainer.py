@@ -641,6 +641,22 @@ def test_labels_of_the_wrong_shape_are_refused(images, small_network):
         trainer.fit(x, keras.utils.to_categorical(y, 7))
 
 
+@pytest.mark.parametrize(
+    "method", ["fit", "evaluate", "train_on_batch", "test_on_batch"]
+)
+def test_inputs_without_labels_are_refused(images, small_network, method):
+    trainer = make_trainer([small_network(), small_network(1)])
+    with pytest.raises(ValueError, match="learn from labels.*y=None"):
+        getattr(trainer, method)(images[0])
+    assert not trainer.built
+
+
+def test_datasets_without_labels_are_refused(images, small_network):
+    trainer = make_trainer([small_network(), small_network(1)])
+    with pytest.raises(ValueError, match="learn from labels.*y=None"):
+        trainer.fit(tf.data.Dataset.from_tensors(images[0]))
+
+
 def test_empty_data_is_refused(images, small_network):
     trainer = make_trainer([small_network()])
     x, y = images
