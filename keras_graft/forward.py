@@ -147,15 +147,18 @@ def _through_one_function(
         and all(spec == specs[0] for spec in specs)
         and built_alike(networks)
     )
-    first = None
-    for network, call, x in zip(networks, calls, views, strict=True):
-        function = _on_given_variables(network, call, recompute)
-        trace = function.get_concrete_function(*_variables(network), x)
-        first = first or trace
-        if not same_computation(first, trace):
-            return None
-        if alike:
-            break
+
+    def trace(k):
+        function = _on_given_variables(networks[k], calls[k], recompute)
+        return function.get_concrete_function(
+            *_variables(networks[k]), views[k]
+        )
+
+    first = trace(0)
+    if not alike and not all(
+        same_computation(first, trace(k)) for k in range(1, len(networks))
+    ):
+        return None
     return [
         first(*_variables(network), x)
         for network, x in zip(networks, views, strict=True)

@@ -83,6 +83,11 @@ ALIKE = {
     "initializers": lambda: network(
         conv={"kernel_initializer": keras.initializers.HeNormal(next(SEEDS))}
     ),
+    "arrays as settings": lambda: sequential(
+        layers.Rescaling(np.array([1.0, 2.0, 3.0, 4.0])),
+        layers.Rescaling(tf.constant([1.0, 2.0, 3.0, 4.0])),
+        layers.Normalization(mean=np.arange(4.0), variance=np.ones(4)),
+    ),
     "seeds": lambda: sequential(layers.Dropout(0.5, seed=next(SEEDS))),
     **{
         name: lambda name=name: models.build(name, 10)
@@ -208,6 +213,11 @@ def other_mean(model):
     model.layers[1].mean = tf.constant([[[[9.0, 9.0, 9.0]]]])
 
 
+def mean_of_a_graph(model):
+    with tf.Graph().as_default():
+        model.layers[1].mean = tf.zeros([1, 1, 1, 3])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -223,6 +233,7 @@ def other_mean(model):
         other_casting,
         other_slope,
         other_mean,
+        mean_of_a_graph,
     ],
 )
 def test_what_was_changed_later_is_not_alike(change):

@@ -6,6 +6,7 @@ import tensorflow as tf
 import keras_graft
 from keras_graft import forward
 from keras_graft import models
+from keras_graft.distillation import FeatureTaps
 from keras_graft.distillation import PeerFeatureDistillation
 from keras_graft.forward import forward_all
 
@@ -254,6 +255,34 @@ def test_networks_of_stock_layers_are_traced_once(monkeypatch):
     monkeypatch.setattr(keras.layers.Dense, "call", counted)
     assert share(networks, training=True)
     assert len(calls) == 1
+
+
+def test_names_tell_which_layers_are_tapped():
+    def named(*names):
+        return keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                *(keras.layers.Dense(1, name=name) for name in names),
+                keras.layers.GlobalAveragePooling2D(),
+            ]
+        )
+
+    networks = [named("a", "b"), named("b", "a")]
+    taps = FeatureTaps(networks, ["a"])
+
+    @tf.function(autograph=False)
+    def features(x):
+        return forward_all(networks, [x, x], False, taps).features
+
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    first, second = features(tf.constant(x))
+    np.testing.assert_allclose(
+        first["a"], networks[0].get_layer("a")(x), rtol=1e-5, atol=1e-6
+    )
+    inside = networks[1].get_layer("b")(x)
+    np.testing.assert_allclose(
+        second["a"], networks[1].get_layer("a")(inside), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_networks_that_see_inputs_of_unlike_types_share_nothing():

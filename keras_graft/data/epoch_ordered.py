@@ -50,7 +50,7 @@ class EpochOrdered(EpochDataset):
     def from_epoch(self, epoch: int) -> tf.data.Dataset:
         steps = self.steps_per_epoch
 
-        # AutoGraph would look for branches on tensors, which there are none.
+        # AutoGraph would look for branches on tensors: there are none.
         @tf.autograph.experimental.do_not_convert
         def steps_of(epoch):
             order = permutation(self._num_examples, self._seed, epoch)
