@@ -48,9 +48,22 @@ def _depthwise_convolution(op, upstream):
     return _gradients(
         op,
         upstream,
-        tf.raw_ops.DepthwiseConv2dNativeBackpropInput,
+        _depthwise_to_inputs,
         tf.raw_ops.DepthwiseConv2dNativeBackpropFilter,
     )
+
+
+def _depthwise_to_inputs(*, filter, out_backprop, strides, **settings):
+    """In float32 where it has strides: oneDNN is slow with shorter types."""
+    dtype = out_backprop.dtype
+    compute_dtype = tf.float32 if max(strides) > 1 else dtype
+    to_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+        filter=tf.cast(filter, compute_dtype),
+        out_backprop=tf.cast(out_backprop, compute_dtype),
+        strides=strides,
+        **settings,
+    )
+    return tf.cast(to_inputs, dtype)
 
 
 def _gradients(op, upstream, inputs_op, kernel_op):

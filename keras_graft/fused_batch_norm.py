@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from keras_graft.conv_layers import leaf_layers
 
+_CHANNELS_OF_A_REGISTER = 16
+
 
 @contextlib.contextmanager
 def fused_batch_norm(networks: Sequence[keras.Model]) -> Iterator[None]:
@@ -63,6 +65,7 @@ def can_fuse(layer: keras.layers.Layer) -> bool:
 
 def _fused_call(layer):
     stock = layer.call
+    dtype = _dtype_of_operation(layer)
 
     def call(inputs, training=None, mask=None):
         if mask is not None or isinstance(inputs, keras.KerasTensor):
@@ -77,7 +80,7 @@ def _fused_call(layer):
             mean = layer.moving_mean.value
             variance = layer.moving_variance.value
         normalised = tf.raw_ops.FusedBatchNormV3(
-            x=tf.cast(inputs, layer.compute_dtype),
+            x=tf.cast(inputs, dtype),
             scale=gamma,
             offset=beta,
             mean=mean,
@@ -93,9 +96,21 @@ def _fused_call(layer):
                 _biased(normalised.batch_variance, size),
                 layer.momentum,
             )
-        return normalised.y
+        return tf.cast(normalised.y, layer.compute_dtype)
 
     return call
+
+
+def _dtype_of_operation(layer):
+    """The layer's own, unless a CPU is ten times as fast with float32.
+
+    oneDNN has no quick kernel for shorter types where channels do not fill its
+    registers.
+    """
+    fills = layer.moving_mean.shape[0] % _CHANNELS_OF_A_REGISTER == 0
+    if fills or tf.config.list_physical_devices("GPU"):
+        return layer.compute_dtype
+    return "float32"
 
 
 def _move(statistic, value, momentum):

@@ -321,6 +321,8 @@ def _flags(trainer, name, shape, initializer):
         initializer=initializer,
         trainable=False,
         dtype="float32",
+        # Under a mixed policy, too, `call` reads them as they are.
+        autocast=False,
         # Every replica writes the same values.
         aggregation="only_first_replica",
     )

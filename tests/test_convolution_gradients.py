@@ -98,3 +98,14 @@ def test_where_a_convolution_pads_its_gradient_stays_with_onednn(
     # Padding of its own would take TensorFlow past oneDNN.
     assert paddings == {b"VALID"}
     assert_near(found, expected, dtype)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_strided_depthwise_gradients_are_float32(dtype, strides):
+    layer = keras.layers.DepthwiseConv2D(3, strides=strides, dtype=dtype)
+    _, nodes = gradients(keras.Sequential([keras.Input(SHAPE), layer]), True)
+    name = "DepthwiseConv2dNativeBackpropInput"
+    (types,) = {n.attr["T"].type for n in nodes if n.op == name}
+    short = dtype != "float32" and strides == 1
+    assert tf.dtypes.as_dtype(types) == ("bfloat16" if short else "float32")

@@ -87,6 +87,27 @@ def test_fused_call_in_half_precision_keeps_float32_statistics(dtype):
 
 
 @pytest.mark.parametrize(
+    ("channels", "dtype"), [(16, "bfloat16"), (32, "bfloat16"), (24, "float32")]
+)
+def test_half_precision_is_left_where_a_cpu_has_no_quick_kernel(
+    channels, dtype
+):
+    layer = keras.layers.BatchNormalization(dtype="mixed_bfloat16")
+    model = one_layer(layer, (6, 7, channels))
+    with fused_batch_norm([model]):
+        step = tf.function(lambda x: model(x, training=True))
+        graph = step.get_concrete_function(
+            tf.zeros([4, 6, 7, channels], "bfloat16")
+        ).graph
+    assert graph.outputs[0].dtype == "bfloat16"
+    assert [
+        op.get_attr("T").name
+        for op in graph.get_operations()
+        if op.type == "FusedBatchNormV3"
+    ] == [dtype]
+
+
+@pytest.mark.parametrize(
     ("layer", "shape"),
     [
         (OwnBatchNormalization(), (6, 7, CHANNELS)),

@@ -1,0 +1,68 @@
+"""Networks under a mixed policy whose output has a short type."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_graft
+
+
+@pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
+def policy(request):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+def network(seed):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.ZeroPadding2D(1)(inputs)
+    x = keras.layers.Conv2D(6, 3, strides=2)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(4)(x))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_it_is_trained_evaluated_predicts_and_is_saved(
+    images, tmp_path, policy, count
+):
+    trainer = keras_graft.GraftTrainer([network(k) for k in range(count)])
+    trainer.compile(
+        keras.optimizers.SGD(0.05, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    history = trainer.fit(
+        *images,
+        batch_size=16,
+        epochs=2,
+        shuffle=False,
+        validation_data=images,
+        callbacks=[keras_graft.GraftCallback()],
+        verbose=0,
+    ).history
+    assert history["loss"][-1] < history["loss"][0]
+    evaluated = trainer.evaluate(*images, verbose=0, return_dict=True)
+    assert evaluated["loss"] == pytest.approx(history["val_loss"][-1], 1e-3)
+    predicted = trainer.predict(images[0], verbose=0)
+    # The mean probabilities of all networks.
+    expected = [n.predict(images[0], verbose=0) for n in trainer.networks]
+    assert expected[0].dtype == policy.removeprefix("mixed_")
+    expected = np.mean([softmax(logits) for logits in expected], axis=0)
+    assert predicted.dtype == "float32"
+    np.testing.assert_allclose(predicted, expected, atol=0.02)
+    trainer.save(tmp_path / "trainer.keras")
+    loaded = keras.saving.load_model(tmp_path / "trainer.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(images[0], verbose=0), predicted
+    )
+
+
+def softmax(logits):
+    powers = np.exp(logits.astype("float32"))
+    return powers / powers.sum(axis=-1, keepdims=True)
