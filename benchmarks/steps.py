@@ -34,7 +34,12 @@ _FIRST_TURNS = 3
 
 def main() -> int:
     options = parse_options()
-    workload = Workload(options.networks, options.model, options.batch_size)
+    workload = Workload(
+        options.networks,
+        options.model,
+        options.batch_size,
+        precision=options.precision,
+    )
     with (
         tempfile.TemporaryDirectory() as name,
         contextlib.ExitStack() as stack,
@@ -138,6 +143,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--networks", type=int, default=4)
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="What every side computes in.",
+    )
     parser.add_argument("--turns", type=int, default=60)
     parser.add_argument(
         "--minutes",

@@ -49,6 +49,7 @@ def main() -> int:
         options.batch_size,
         options.train_images,
         options.validation_images,
+        options.precision,
         tuple(options.flags),
     )
     load = os.getloadavg()[0]
@@ -70,6 +71,7 @@ def measure(
         "batch_size": workload.batch_size,
         "train_images": workload.train_images,
         "validation_images": workload.validation_images,
+        "precision": workload.precision,
         "flags": list(workload.flags),
         "as_shipped_parts": options.as_shipped_parts,
         "machine": describe_machine(),
@@ -137,6 +139,13 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--train_images", type=int, default=2560)
     parser.add_argument("--validation_images", type=int, default=640)
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="What every side computes in; weights are float32. For the "
+        "trainer alone: -- --precision=bfloat16.",
+    )
     parser.add_argument(
         "--rounds",
         type=int,

@@ -66,7 +66,7 @@ def measure_graft_runs(
         with_pytorch: Whether the reference's way is measured.
     """
     # A batch of one image: nothing is trained here.
-    workload = Workload(networks, MODEL, 1, 1, 1, flags)
+    workload = Workload(networks, MODEL, 1, 1, 1, flags=flags)
     counter = iter(range(10**6))
 
     def own():

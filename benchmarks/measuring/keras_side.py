@@ -153,6 +153,7 @@ def launch_settings(workload: Workload, folder: str) -> Any:
             f"--model={workload.model}",
             f"--num_networks={workload.networks}",
             f"--batch_size={workload.batch_size}",
+            f"--precision={workload.precision}",
             f"--epochs={_ENDLESS}",
             "--augment=standard",
             "--schedule=constant",
@@ -239,6 +240,7 @@ def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
     """One network in a plain `fit`, with Keras' own checkpoint."""
     started = _clocks()
     splits = synthetic_splits(workload)
+    devices.set_precision(workload.precision)
     network = models.build(
         workload.model,
         NUM_CLASSES,

@@ -57,6 +57,9 @@ class Process:
         device = torch_models.device()
         self.network = torch_models.build(workload.model, NUM_CLASSES)
         self.network.to(device)
+        if workload.precision == "bfloat16":
+            computed = torch.autocast(device.type, torch.bfloat16)
+            self.network.forward = computed(self.network.forward)
         self._optimizer = torch.optim.SGD(
             self.network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4
         )

@@ -19,6 +19,8 @@ class Workload:
         batch_size: Images in a step.
         train_images: Images of an epoch; whole batches of them are used.
         validation_images: Images that are looked at after each epoch.
+        precision: What every side computes in: `"float32"` or `"bfloat16"`,
+            weights in float32.
         flags: Further flags of `keras_graft.launch`, for the trainer.
     """
 
@@ -27,6 +29,7 @@ class Workload:
     batch_size: int = 128
     train_images: int = 2560
     validation_images: int = 640
+    precision: str = "float32"
     flags: tuple[str, ...] = ()
 
     def __post_init__(self):
