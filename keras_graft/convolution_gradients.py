@@ -17,11 +17,12 @@ _NAMES = {
 def convolution_gradients() -> Iterator[None]:
     """Within it, convolutions of the graph in the making have them.
 
-    They equal TensorFlow's up to rounding, and differ in three things. The
+    They equal TensorFlow's up to rounding, and differ in four things. The
     gradient to the kernel comes before that to the inputs, so that less waits
     for it. It pads its input for a moment where the convolution pads on its
-    own, since TensorFlow else leaves oneDNN on a CPU. And it reads activations
-    of a `recomputation`.
+    own, since TensorFlow else leaves oneDNN on a CPU. It reads activations of
+    a `recomputation`. And the gradient to the inputs of a strided depthwise
+    convolution is computed in float32.
 
     Only a function that is differentiated as a whole takes notice: a tape goes
     by the kind of an operation, not by its gradient's name.
@@ -54,7 +55,7 @@ def _depthwise_convolution(op, upstream):
 
 
 def _depthwise_to_inputs(*, filter, out_backprop, strides, **settings):
-    """In float32 where it has strides: oneDNN is slow with shorter types."""
+    """With strides in float32: oneDNN takes long for shorter types then."""
     dtype = out_backprop.dtype
     compute_dtype = tf.float32 if max(strides) > 1 else dtype
     to_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(

@@ -152,7 +152,9 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "precision",
             "float32",
             Choice(("float32", "bfloat16", "float16")),
-            "Type of the computation; weights and grafts stay float32.",
+            "Type of the computation; weights and grafts stay float32. On a "
+            "CPU that multiplies bfloat16 (avx512_bf16 in /proc/cpuinfo) it "
+            "takes less time and memory.",
         ),
     ),
     # Method: weights from a peer between epochs.
