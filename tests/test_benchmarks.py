@@ -413,6 +413,23 @@ def test_rival_trains_networks_of_the_same_size(name):
     assert theirs == sum(np.prod(v.shape) for v in ours.trainable_variables)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_side_computes_in_the_precision_of_the_workload(
+    tmp_path, precision
+):
+    workload = Workload(1, "resnet8", 16, 16, 16, precision)
+    from measuring.keras_side import launch_settings
+
+    assert launch_settings(workload, str(tmp_path)).precision == precision
+    torch = pytest.importorskip("torch")
+    from measuring.torch_side import Process
+
+    network = Process(workload, tmp_path, 0, os.pipe()).network
+    outputs = network(torch.zeros(1, 3, 32, 32))
+    assert str(outputs.dtype) == f"torch.{precision}"
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
 def test_rival_augments_like_the_trainer():
     torch = pytest.importorskip("torch")
     from measuring import torch_protocol
@@ -478,7 +495,7 @@ def test_small_run_without_pytorch_writes_the_keys(tmp_path):
             *("--networks=2", "--model=resnet8", "--batch_size=8"),
             *("--train_images=16", "--validation_images=8", "--rounds=1"),
             *("--stages=epochs", "--no-pytorch", f"--json={path}"),
-            *("--", "--mutual_weight=0"),
+            *("--precision=bfloat16", "--", "--mutual_weight=0"),
         ],
         capture_output=True,
         text=True,
@@ -489,6 +506,7 @@ def test_small_run_without_pytorch_writes_the_keys(tmp_path):
     found = json.loads(path.read_text())
     assert found["networks"] == 2
     assert found["flags"] == ["--mutual_weight=0"]
+    assert found["precision"] == "bfloat16"
     for key in ("speedup_over_keras_fits", "gemm_fraction", "input_fraction"):
         assert found[key] > 0
         low, high = found["intervals"][key]
