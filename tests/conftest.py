@@ -39,6 +39,15 @@ def images():
 
 
 @pytest.fixture
+def policy(request):
+    """Keras' dtype policy for a test; parametrize it with `indirect=True`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
 def small_network():
     """Makes a network of one convolution, BatchNormalization and Dense."""
 

@@ -191,15 +191,9 @@ def test_gradients_of_many_uses_are_the_same_up_to_rounding(
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
-@pytest.fixture
-def half_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
+@pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
 def test_a_lone_network_has_a_function_where_that_is_faster(
-    images, monkeypatch, shared, half_precision
+    images, monkeypatch, shared, policy
 ):
     found = trained(images, [network(0, Small())])
     assert shared and all(shared)

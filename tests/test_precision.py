@@ -7,14 +7,6 @@ import pytest
 import keras_graft
 
 
-@pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
-def policy(request):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
-    keras.config.set_dtype_policy(before)
-
-
 def network(seed):
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((8, 8, 1))
@@ -27,6 +19,9 @@ def network(seed):
     return keras.Model(inputs, keras.layers.Dense(4)(x))
 
 
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", "mixed_float16"], indirect=True
+)
 @pytest.mark.parametrize("count", [1, 2])
 def test_it_is_trained_evaluated_predicts_and_is_saved(
     images, tmp_path, policy, count

@@ -8,14 +8,6 @@ from keras_graft.runs.training_state import assign_arrays
 from keras_graft.runs.training_state import read_arrays
 
 
-@pytest.fixture
-def policy(request):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
-    keras.config.set_dtype_policy(before)
-
-
 def normalised_first(seed):
     """A network in which no gradient crosses BatchNormalization.
 
