@@ -414,16 +414,19 @@ def test_rival_trains_networks_of_the_same_size(name):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_side_computes_in_the_precision_of_the_workload(
-    tmp_path, precision
-):
-    workload = Workload(1, "resnet8", 16, 16, 16, precision)
+def test_trainer_computes_in_the_precision_of_the_workload(tmp_path, precision):
     from measuring.keras_side import launch_settings
 
+    workload = Workload(1, "resnet8", precision=precision)
     assert launch_settings(workload, str(tmp_path)).precision == precision
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_rival_computes_in_the_precision_of_the_workload(tmp_path, precision):
     torch = pytest.importorskip("torch")
     from measuring.torch_side import Process
 
+    workload = Workload(1, "resnet8", 16, 16, 16, precision)
     network = Process(workload, tmp_path, 0, os.pipe()).network
     outputs = network(torch.zeros(1, 3, 32, 32))
     assert str(outputs.dtype) == f"torch.{precision}"
