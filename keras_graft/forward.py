@@ -154,10 +154,13 @@ def _through_one_function(
             *_variables(networks[k]), views[k]
         )
 
-    first = trace(0)
-    if not alike and not all(
-        same_computation(first, trace(k)) for k in range(1, len(networks))
-    ):
+    try:
+        first = trace(0)
+        if not alike and not all(
+            same_computation(first, trace(k)) for k in range(1, len(networks))
+        ):
+            return None
+    except _OtherStateError:
         return None
     return [
         first(*_variables(network), x)
@@ -168,11 +171,14 @@ def _through_one_function(
 def _gains_alone(network):
     """Whether a lone network is faster in a function, too.
 
-    In float32 it takes longer, the more memory the longer; with shorter types
+    In float32 it takes longer, the more memory the longer; in bfloat16
     `convolution_gradients` outweigh that.
     """
-    half = network.compute_dtype != "float32"
-    return half and not tf.config.list_physical_devices("GPU")
+    return network.compute_dtype == "bfloat16" and not _has_gpu()
+
+
+def _has_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _variables(network):
@@ -192,8 +198,16 @@ def _shapes(network):
     ]
 
 
+class _OtherStateError(Exception):
+    """A network changes variables that are not its own."""
+
+
 def _on_given_variables(network, call, recompute):
-    """The network's call as a function that is given the variables."""
+    """The network's call as a function that is given the variables.
+
+    Raises:
+        _OtherStateError: When it is traced, if the call changes others.
+    """
     trainable, others = (
         network.trainable_variables,
         network.non_trainable_variables,
@@ -222,6 +236,10 @@ def _on_given_variables(network, call, recompute):
         with given as scope, _gradients(recompute):
             outputs, features = call(x)
             losses = list(network.losses)
+        own = {id(variable) for variable in [*trainable, *others]}
+        if not own.issuperset(scope.state_mapping):
+            # What it makes of them would be lost.
+            raise _OtherStateError
         for variable, target, old in zip(
             others, given_others, before, strict=True
         ):
@@ -236,7 +254,7 @@ def _on_given_variables(network, call, recompute):
 @contextlib.contextmanager
 def _gradients(recompute: bool) -> Iterator[None]:
     """Gradients of our own on CPUs; on a GPU they gained no speed."""
-    if tf.config.list_physical_devices("GPU"):
+    if _has_gpu():
         yield
         return
     with contextlib.ExitStack() as stack:

@@ -104,13 +104,15 @@ def _fused_call(layer):
 def _dtype_of_operation(layer):
     """The layer's own, unless a CPU is ten times as fast with float32.
 
-    oneDNN has no quick kernel for shorter types where channels do not fill its
+    oneDNN has no quick kernel for bfloat16 where channels do not fill its
     registers.
     """
-    fills = layer.moving_mean.shape[0] % _CHANNELS_OF_A_REGISTER == 0
-    if fills or tf.config.list_physical_devices("GPU"):
-        return layer.compute_dtype
-    return "float32"
+    slow = (
+        layer.compute_dtype == "bfloat16"
+        and layer.moving_mean.shape[0] % _CHANNELS_OF_A_REGISTER
+        and not tf.config.list_physical_devices("GPU")
+    )
+    return "float32" if slow else layer.compute_dtype
 
 
 def _move(statistic, value, momentum):

@@ -100,12 +100,20 @@ def test_where_a_convolution_pads_its_gradient_stays_with_onednn(
     assert_near(found, expected, dtype)
 
 
-@pytest.mark.parametrize("strides", [1, 2])
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_strided_depthwise_gradients_are_float32(dtype, strides):
+@pytest.mark.parametrize(
+    ("dtype", "strides", "expected"),
+    [
+        ("mixed_bfloat16", 1, "bfloat16"),
+        ("mixed_bfloat16", 2, "float32"),
+        ("float32", 2, "float32"),
+        ("float64", 2, "float64"),
+    ],
+)
+def test_only_strided_depthwise_gradients_in_bfloat16_are_float32(
+    dtype, strides, expected
+):
     layer = keras.layers.DepthwiseConv2D(3, strides=strides, dtype=dtype)
     _, nodes = gradients(keras.Sequential([keras.Input(SHAPE), layer]), True)
     name = "DepthwiseConv2dNativeBackpropInput"
     (types,) = {n.attr["T"].type for n in nodes if n.op == name}
-    short = dtype != "float32" and strides == 1
-    assert tf.dtypes.as_dtype(types) == ("bfloat16" if short else "float32")
+    assert tf.dtypes.as_dtype(types) == expected

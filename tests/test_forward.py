@@ -35,6 +35,18 @@ class Counter(keras.layers.Layer):
         return x
 
 
+class Marked(keras.layers.Layer):
+    """Marks its calls in a metric that it does not read."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = keras.metrics.Sum()
+
+    def call(self, x):
+        self.calls.total.assign(1.0)
+        return x
+
+
 class Often(keras.layers.Layer):
     """Uses its input four times."""
 
@@ -195,10 +207,19 @@ def test_gradients_of_many_uses_are_the_same_up_to_rounding(
 def test_a_lone_network_has_a_function_where_that_is_faster(
     images, monkeypatch, shared, policy
 ):
-    found = trained(images, [network(0, Small())])
+    found = trained(images, [network(0)])
     assert shared and all(shared)
-    expected = one_by_one(monkeypatch, images, [network(0, Small())])
+    expected = one_by_one(monkeypatch, images, [network(0)])
     assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("layer", [Counter, Marked])
+def test_networks_keep_state_beside_their_weights(images, policy, layer, count):
+    layers = [layer() for _ in range(count)]
+    trained(images, [network(k, own) for k, own in enumerate(layers)])
+    assert all(float(own.calls.result()) > 0 for own in layers)
 
 
 def test_nothing_is_shared_without_fused_layers(images, shared):
@@ -315,6 +336,8 @@ DIFFERENT = {
     "shapes": lambda: [pooled(4), pooled(5)],
     "what is trained": lambda: [network(0), frozen(1)],
     "state beside weights": lambda: [network(k, Counter()) for k in range(2)],
+    "state that is not read": lambda: [network(k, Marked()) for k in range(2)],
+    "state of one": lambda: [network(0, Shift()), network(1, Marked())],
     "a single one": lambda: [network(0)],
 }
 
