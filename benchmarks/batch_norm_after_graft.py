@@ -80,9 +80,9 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
     import keras
     import tensorflow as tf
 
-    from keras_graft.conv_layers import leaf_layers
     from keras_graft.grafting import ReestimateBatchNorm
     from keras_graft.runs import recipe
+    from keras_graft.structure.conv_layers import leaf_layers
 
     keras.utils.clear_session()
     gc.collect()

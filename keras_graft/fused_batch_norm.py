@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_graft.conv_layers import leaf_layers
+from keras_graft.structure.conv_layers import leaf_layers
 
 _CHANNELS_OF_A_REGISTER = 16
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft.variable_values import value_of
+from keras_graft.structure.variable_values import value_of
 from keras_graft.weight_averages import averages_of
 from keras_graft.weight_averages import inner_optimizer
 

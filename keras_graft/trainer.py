@@ -24,7 +24,6 @@ from keras_graft.network_optimizers import one_optimizer_per_network
 from keras_graft.network_optimizers import with_loss_scales
 from keras_graft.predictions import check_from_logits
 from keras_graft.predictions import check_labels
-from keras_graft.predictions import final_activation
 from keras_graft.predictions import label_errors_named
 from keras_graft.replicas import evenly_split
 from keras_graft.replicas import own_random_numbers
@@ -36,6 +35,7 @@ from keras_graft.step import finite_outputs
 from keras_graft.step import mean_probabilities
 from keras_graft.step import step_losses
 from keras_graft.step import supervised_losses
+from keras_graft.structure.outputs import final_activation
 from keras_graft.trainer_arguments import check_compiled
 from keras_graft.trainer_arguments import check_networks
 from keras_graft.trainer_arguments import check_outputs

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.conv_layers import leaf_layers
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import MutualDistillation
-from keras_graft.predictions import final_activation
 from keras_graft.predictions import label_kind
 from keras_graft.predictions import uses_logits
+from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.outputs import final_activation
 from keras_graft.weight_averages import inner_optimizer
 
 _LOG = logging.getLogger(__name__)

@@ -37,11 +37,11 @@ from keras_graft.callback_order import Stage
 from keras_graft.callback_order import StagedCallback
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
-from keras_graft.flops import inference_flops
-from keras_graft.flops import training_flops
 from keras_graft.runs import recipe
 from keras_graft.runs import strategy as devices
 from keras_graft.runs.threads import share_out_threads
+from keras_graft.structure.flops import inference_flops
+from keras_graft.structure.flops import training_flops
 from measuring.side import Channel
 from measuring.workload import EVALUATION_BATCH
 from measuring.workload import NUM_CLASSES

@@ -15,12 +15,12 @@ from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import expected_calibration_error
 from keras_graft.compare.study import Run
 from keras_graft.diagnosis.divergence import prediction_divergence
-from keras_graft.flops import inference_flops
-from keras_graft.flops import training_flops
 from keras_graft.runs import recipe
 from keras_graft.runs import results
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.versions import versions
+from keras_graft.structure.flops import inference_flops
+from keras_graft.structure.flops import training_flops
 
 _BATCH = 1000
 

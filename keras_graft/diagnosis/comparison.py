@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft.conv_layers import structure_differences
 from keras_graft.diagnosis import pictures
 from keras_graft.diagnosis.filter_norms import DEFINITION
 from keras_graft.diagnosis.filter_norms import check_thresholds
@@ -24,6 +23,7 @@ from keras_graft.diagnosis.report import write_json
 from keras_graft.diagnosis.table import aligned
 from keras_graft.diagnosis.table import number
 from keras_graft.diagnosis.table import paragraph
+from keras_graft.structure.conv_layers import structure_differences
 
 _CAUTION = (
     "at random: mean l1 to expect if as many filters of each kernel were "

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from keras_graft.diagnosis.outlets import channel_axis
-from keras_graft.diagnosis.outlets import functional_part
-from keras_graft.diagnosis.outlets import graph_nodes
-from keras_graft.diagnosis.outlets import outlets
+from keras_graft.structure.graph import functional_part
+from keras_graft.structure.graph import graph_nodes
+from keras_graft.structure.outlets import channel_axis
+from keras_graft.structure.outlets import outlets
 
 # Every convolution's output is held at once: few examples bound the memory.
 _CHUNK = 32

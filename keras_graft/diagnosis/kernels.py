@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_graft.conv_layers import ConvKernel
-from keras_graft.conv_layers import conv_kernels
 from keras_graft.diagnosis.filter_norms import filter_l1_norms
+from keras_graft.structure.conv_layers import ConvKernel
+from keras_graft.structure.conv_layers import conv_kernels
 
 
 def kernels_to_read(

@@ -14,8 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft.conv_layers import is_convolution
-from keras_graft.conv_layers import leaf_layers
 from keras_graft.diagnosis import pictures
 from keras_graft.diagnosis.filter_norms import DEFINITION
 from keras_graft.diagnosis.filter_norms import check_thresholds
@@ -24,12 +22,14 @@ from keras_graft.diagnosis.firing import firing_channels
 from keras_graft.diagnosis.kernels import kernels_to_read
 from keras_graft.diagnosis.kernels import norms_of_filters
 from keras_graft.diagnosis.kernels import read
-from keras_graft.diagnosis.outlets import batch_norms
 from keras_graft.diagnosis.table import aligned
 from keras_graft.diagnosis.table import counted
 from keras_graft.diagnosis.table import number
 from keras_graft.diagnosis.table import paragraph
-from keras_graft.kernel_measures import kernel_entropy
+from keras_graft.structure.conv_layers import is_convolution
+from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.kernel_measures import kernel_entropy
+from keras_graft.structure.outlets import batch_norms
 
 THRESHOLDS = (1.0, 0.1, 0.01, 0.001)
 # A gamma starts at 1. Below this its channel is all but constant.

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_graft.distillation.soft_targets import SoftTargetDistillation
 from keras_graft.distillation.term import weight_from_config
-from keras_graft.predictions import as_logits
-from keras_graft.predictions import final_activation
+from keras_graft.structure.outputs import as_logits
+from keras_graft.structure.outputs import final_activation
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")

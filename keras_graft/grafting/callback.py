@@ -22,8 +22,8 @@ from keras_graft.grafting.plan import BLOCK
 from keras_graft.grafting.plan import KERNELS
 from keras_graft.grafting.plan import graft_plan
 from keras_graft.grafting.plan import write
-from keras_graft.kernel_measures import kernel_entropies
-from keras_graft.kernel_measures import kernel_l1
+from keras_graft.structure.kernel_measures import kernel_entropies
+from keras_graft.structure.kernel_measures import kernel_l1
 
 _LOG = logging.getLogger(__name__)
 

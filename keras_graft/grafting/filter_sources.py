@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_graft.conv_layers import filter_rows
+from keras_graft.structure.conv_layers import filter_rows
 
 
 def internal_graft(

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from keras_graft.conv_layers import ConvKernel
-from keras_graft.conv_layers import conv_kernels
-from keras_graft.conv_layers import leaf_layers
-from keras_graft.conv_layers import own_variables
-from keras_graft.grafting.channel_norms import ChannelNorms
-from keras_graft.grafting.channel_norms import channel_norms
 from keras_graft.grafting.external import graft_ring
 from keras_graft.grafting.plan import GraftPlan
 from keras_graft.grafting.plan import write
+from keras_graft.structure.channel_norms import ChannelNorms
+from keras_graft.structure.channel_norms import channel_norms
+from keras_graft.structure.conv_layers import ConvKernel
+from keras_graft.structure.conv_layers import conv_kernels
+from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.conv_layers import own_variables
 
 
 def gamma_coefficient(own: np.ndarray, peer: np.ndarray) -> np.ndarray:

@@ -17,8 +17,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_graft.conv_layers import leaf_layers
-from keras_graft.flops import inference_flops
+from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.flops import inference_flops
 
 # Weights, gradients and statistics are float32 whatever the precision.
 _FLOAT = 4

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_graft.conv_layers import conv_kernels
-from keras_graft.flops import inference_flops
-from keras_graft.flops import training_flops
 from keras_graft.runs import costs
 from keras_graft.runs.training_state import training_variables
+from keras_graft.structure.conv_layers import conv_kernels
+from keras_graft.structure.flops import inference_flops
+from keras_graft.structure.flops import training_flops
 from keras_graft.trainer import GraftTrainer
 
 # NumPy's header of an array, and what a zip file holds beside the bytes and,

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft.grafting.batch_norm import reestimate_batch_norm
+from keras_graft.structure.batch_norm_statistics import reestimate_batch_norm
 
 
 class StochasticWeightAveraging(keras.callbacks.Callback):

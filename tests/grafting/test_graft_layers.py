@@ -10,8 +10,8 @@ from graft_reference import UNTOUCHED
 from keras import layers
 
 from keras_graft.grafting import GraftCallback
-from keras_graft.variable_values import STACK_SIZE
-from keras_graft.variable_values import VariableStack
+from keras_graft.structure.variable_values import STACK_SIZE
+from keras_graft.structure.variable_values import VariableStack
 
 N = 3
 

@@ -22,8 +22,8 @@ import tensorflow as tf
 import keras_graft
 from keras_graft.runs import checkpoint as checkpoint_files
 from keras_graft.runs.training_state import read_arrays
+from keras_graft.structure.variable_values import VariableStack
 from keras_graft.training_input import EpochDataset
-from keras_graft.variable_values import VariableStack
 
 EPOCHS = 8
 STEPS = 3

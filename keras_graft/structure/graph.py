@@ -1,11 +1,12 @@
-"""Which convolution feeds each other layer: the nearest one upstream."""
+"""The graph of a model: its calls, and which convolution feeds which layer."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 import keras
 
-from keras_graft.conv_layers import is_convolution
-from keras_graft.conv_layers import leaf_layers
+from keras_graft.structure.conv_layers import is_convolution
+from keras_graft.structure.conv_layers import leaf_layers
 
 
 def feeding_convolutions(
@@ -163,3 +164,33 @@ def _last_convolution(operation):
     layers = [layer for _, layer in leaf_layers(operation)]
     inside = [layer for layer in layers if is_convolution(layer)]
     return inside[-1] if inside else None
+
+
+def functional_part(model: keras.layers.Layer) -> keras.Model | None:
+    """The graph of a functional or sequential model, None without one."""
+    model = getattr(model, "_functional", None) or model
+    is_graph = isinstance(model, keras.Model) and hasattr(model, "operations")
+    return model if is_graph else None
+
+
+def graph_nodes(graph: keras.Model) -> list:
+    """The calls that make up a graph, nested models closed."""
+    # Keras has no public list of them, and an operation's own list holds its
+    # calls in other models too (Keras 3.15).
+    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+
+
+def graphs(model: keras.layers.Layer) -> Iterator[keras.Model]:
+    """A model's graph and those of the models nested in it, each once."""
+    seen: set[int] = set()
+
+    def walk(layer):
+        graph = functional_part(layer)
+        if graph is None or id(graph) in seen:
+            return
+        seen.add(id(graph))
+        yield graph
+        for operation in graph.operations:
+            yield from walk(operation)
+
+    yield from walk(model)

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_graft.variable_values import STACK_SIZE
-from keras_graft.variable_values import VariableStack
-from keras_graft.variable_values import set_value
-from keras_graft.variable_values import value_of
+from keras_graft.structure.variable_values import STACK_SIZE
+from keras_graft.structure.variable_values import VariableStack
+from keras_graft.structure.variable_values import set_value
+from keras_graft.structure.variable_values import value_of
 
 VALUES = np.array([[1.5, -2.0, 3.25]], "float32")
 

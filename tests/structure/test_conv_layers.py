@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_graft import conv_layers
 from keras_graft import models
-from keras_graft.conv_layers import conv_kernels
-from keras_graft.conv_layers import filter_rows
-from keras_graft.conv_layers import is_convolution
-from keras_graft.conv_layers import leaf_layers
-from keras_graft.conv_layers import own_variables
-from keras_graft.conv_layers import structure_differences
+from keras_graft.structure import conv_layers
+from keras_graft.structure.conv_layers import conv_kernels
+from keras_graft.structure.conv_layers import filter_rows
+from keras_graft.structure.conv_layers import is_convolution
+from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.conv_layers import own_variables
+from keras_graft.structure.conv_layers import structure_differences
 
 
 def network_of(*of_layers, shape=(8, 8, 4)):

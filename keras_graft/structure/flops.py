@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_graft.conv_layers import leaf_layers
+from keras_graft.structure.conv_layers import leaf_layers
 
 # Forward, gradient of the activations, gradient of the weights: each
 # multiplies the same matrices once.

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from keras_graft.kernel_measures import kernel_entropies
-from keras_graft.kernel_measures import kernel_entropy
-from keras_graft.kernel_measures import kernel_l1
+from keras_graft.structure.kernel_measures import kernel_entropies
+from keras_graft.structure.kernel_measures import kernel_entropy
+from keras_graft.structure.kernel_measures import kernel_l1
 
 
 def entropy_by_counting(kernel, num_bins=10):

@@ -1,8 +1,8 @@
 """Operations against counts by hand."""
 
 from keras_graft import models
-from keras_graft.flops import inference_flops
-from keras_graft.flops import training_flops
+from keras_graft.structure.flops import inference_flops
+from keras_graft.structure.flops import training_flops
 
 
 def test_resnet8_counted_by_hand():

@@ -2,13 +2,14 @@
 activation."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import keras
 
-from keras_graft.conv_layers import is_convolution
-from keras_graft.conv_layers import leaf_layers
-from keras_graft.layer_graph import feeding_convolutions
+from keras_graft.structure.conv_layers import is_convolution
+from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.graph import feeding_convolutions
+from keras_graft.structure.graph import graph_nodes
+from keras_graft.structure.graph import graphs
 
 _ACTIVATIONS = (
     keras.layers.Activation,
@@ -38,20 +39,6 @@ class Outlet:
     read_after: str
 
 
-def functional_part(model: keras.layers.Layer) -> keras.Model | None:
-    """The graph of a functional or sequential model, None without one."""
-    model = getattr(model, "_functional", None) or model
-    is_graph = isinstance(model, keras.Model) and hasattr(model, "operations")
-    return model if is_graph else None
-
-
-def graph_nodes(graph: keras.Model) -> list:
-    """The calls that make up a graph, nested models closed."""
-    # Keras has no public list of them, and an operation's own list holds its
-    # calls in other models too (Keras 3.15).
-    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
-
-
 def outlets(graph: keras.Model) -> list[Outlet]:
     """Follows every convolution that a graph calls itself.
 
@@ -67,22 +54,6 @@ def outlets(graph: keras.Model) -> list[Outlet]:
         for node in graph_nodes(graph)
         if is_convolution(node.operation)
     ]
-
-
-def graphs(model: keras.layers.Layer) -> Iterator[keras.Model]:
-    """A model's graph and those of the models nested in it, each once."""
-    seen: set[int] = set()
-
-    def walk(layer):
-        graph = functional_part(layer)
-        if graph is None or id(graph) in seen:
-            return
-        seen.add(id(graph))
-        yield graph
-        for operation in graph.operations:
-            yield from walk(operation)
-
-    yield from walk(model)
 
 
 def batch_norms(

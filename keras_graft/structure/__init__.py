@@ -1,0 +1,1 @@
+"""What a network consists of; no training in it."""

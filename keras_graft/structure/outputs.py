@@ -1,0 +1,79 @@
+"""What networks give: logits or probabilities."""
+
+import keras
+import tensorflow as tf
+
+
+def final_activation(network: keras.layers.Layer) -> str | None:
+    """Name of the activation that ends a network, where it can be seen.
+
+    Args:
+        network: Any Keras model or layer.
+
+    Returns:
+        `"softmax"`, `"sigmoid"`, `"linear"`, another name, or None if the
+        last layer does not tell.
+    """
+    if isinstance(network, keras.Model):
+        sequential = isinstance(network, keras.Sequential)
+        if not sequential and not hasattr(network, "operations"):
+            return None  # Subclassed: the last layer need not come last.
+        outputs = getattr(network, "outputs", None)
+        if outputs:
+            return _activation_of(outputs[0])
+        layers = network.layers
+        return final_activation(layers[-1]) if layers else None
+    if isinstance(network, keras.layers.Softmax):
+        return "softmax"
+    if isinstance(network, keras.layers.Activation | keras.layers.Dense):
+        activation = network.activation
+        if isinstance(activation, keras.layers.Layer):
+            return final_activation(activation)
+        return getattr(activation, "__name__", None)
+    return None
+
+
+def _activation_of(tensor):
+    operation, node, _ = tensor._keras_history
+    name = final_activation(operation)
+    if name == "linear" and isinstance(operation, keras.layers.Activation):
+        # It only sets a dtype: what comes before it tells.
+        before = operation._inbound_nodes[node].input_tensors[0]
+        return _activation_of(before) or name
+    return name
+
+
+def as_logits(outputs: tf.Tensor, from_logits: bool) -> tf.Tensor:
+    """Float32 logits whose softmax is what a network predicts.
+
+    Args:
+        outputs: Logits, or probabilities where `from_logits` is False; shape
+            (batch, classes).
+        from_logits: What `outputs` are.
+
+    Returns:
+        Tensor of the same shape, float32.
+    """
+    outputs = tf.cast(outputs, "float32")
+    if from_logits:
+        return outputs
+    return tf.math.log(tf.maximum(outputs, keras.config.epsilon()))
+
+
+def as_probabilities(outputs: tf.Tensor, from_logits: bool) -> tf.Tensor:
+    """Float32 probabilities: softmax over classes, sigmoid for one unit.
+
+    Args:
+        outputs: Shape (batch, units).
+        from_logits: Whether `outputs` are logits; otherwise they are
+            returned as they are.
+
+    Returns:
+        Tensor of the same shape, float32.
+    """
+    outputs = tf.cast(outputs, "float32")
+    if not from_logits:
+        return outputs
+    if outputs.shape[-1] == 1:
+        return tf.sigmoid(outputs)
+    return tf.nn.softmax(outputs)
