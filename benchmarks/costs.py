@@ -156,7 +156,7 @@ def _trainer(workload, terms):
 
     import keras_graft
     from keras_graft import models
-    from keras_graft.coupled_sgd import CoupledSGD
+    from keras_graft.optimizers.coupled_sgd import CoupledSGD
 
     networks = [
         models.build(workload.model, NUM_CLASSES, seed=k)

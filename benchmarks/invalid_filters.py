@@ -172,7 +172,7 @@ def make_trainer(settings: flags.Settings, splits, width: float):
     """The trainer of the launch command, with networks of another width."""
     from keras_graft import GraftTrainer
     from keras_graft import models
-    from keras_graft.coupled_sgd import CoupledSGD
+    from keras_graft.optimizers.coupled_sgd import CoupledSGD
     from keras_graft.runs import recipe
 
     networks = [

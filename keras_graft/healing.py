@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_graft.optimizers.moving_averages import averages_of
+from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.structure.variable_values import value_of
-from keras_graft.weight_averages import averages_of
-from keras_graft.weight_averages import inner_optimizer
 
 
 def first_non_finite(network: keras.Model) -> str | None:

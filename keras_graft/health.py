@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_graft.healing import first_non_finite
 from keras_graft.healing import heal
-from keras_graft.weight_averages import inner_optimizer
+from keras_graft.optimizers.moving_averages import inner_optimizer
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_graft.guard import all_finite
-from keras_graft.weight_averages import inner_optimizer
+from keras_graft.optimizers.moving_averages import inner_optimizer
 
 # Far apart, so that the seeds of no two layers meet on different replicas.
 _SEED_STRIDE = 2654435761

@@ -19,9 +19,9 @@ from keras_graft.guard import snapshot
 from keras_graft.health import Health
 from keras_graft.keras_gaps import Prebuilt
 from keras_graft.keras_gaps import reducible
-from keras_graft.network_optimizers import NetworkOptimizers
-from keras_graft.network_optimizers import one_optimizer_per_network
-from keras_graft.network_optimizers import with_loss_scales
+from keras_graft.optimizers.network_optimizers import NetworkOptimizers
+from keras_graft.optimizers.network_optimizers import one_optimizer_per_network
+from keras_graft.optimizers.network_optimizers import with_loss_scales
 from keras_graft.predictions import check_from_logits
 from keras_graft.predictions import check_labels
 from keras_graft.predictions import label_errors_named

@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import MutualDistillation
+from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.predictions import label_kind
 from keras_graft.predictions import uses_logits
 from keras_graft.structure.conv_layers import leaf_layers
 from keras_graft.structure.outputs import final_activation
-from keras_graft.weight_averages import inner_optimizer
 
 _LOG = logging.getLogger(__name__)
 

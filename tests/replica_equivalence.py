@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.coupled_sgd import CoupledSGD
+from keras_graft.optimizers.coupled_sgd import CoupledSGD
 
 BATCH = 16
 CLASSES = 4

@@ -8,7 +8,7 @@ import pytest
 
 import keras_graft
 from keras_graft.callback_order import in_order
-from keras_graft.weight_averages import averages_of
+from keras_graft.optimizers.moving_averages import averages_of
 
 
 class Shrink(keras.callbacks.Callback):

@@ -8,7 +8,7 @@ import pytest
 
 import keras_graft
 from keras_graft.healing import heal
-from keras_graft.weight_averages import averages_of
+from keras_graft.optimizers.moving_averages import averages_of
 
 
 def make_trainer(small_network, num_networks):

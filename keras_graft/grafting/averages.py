@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_graft.grafting.plan import GraftPlan
-from keras_graft.weight_averages import averages_of
+from keras_graft.optimizers.moving_averages import averages_of
 
 
 def with_averages(

@@ -10,11 +10,11 @@ import tensorflow as tf
 from keras_graft import data
 from keras_graft import grafting
 from keras_graft import models
-from keras_graft.coupled_sgd import CoupledSGD
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
+from keras_graft.optimizers.coupled_sgd import CoupledSGD
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory

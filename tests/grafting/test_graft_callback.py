@@ -11,7 +11,7 @@ from keras import layers
 
 import keras_graft
 from keras_graft.grafting import GraftCallback
-from keras_graft.weight_averages import averages_of
+from keras_graft.optimizers.moving_averages import averages_of
 
 
 def network(filters=4, name=None):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_graft.coupled_sgd import CoupledSGD
+from keras_graft.optimizers.coupled_sgd import CoupledSGD
 
 
 def pytorch_sgd(weights, gradients, rates, momentum, weight_decay):

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.coupled_sgd import CoupledSGD
-from keras_graft.weight_averages import inner_optimizer
+from keras_graft.optimizers.coupled_sgd import CoupledSGD
+from keras_graft.optimizers.moving_averages import inner_optimizer
 
 # What they do follows from their config and the variables' shapes. Others may
 # look at the variables' names, or at what they keep to themselves.

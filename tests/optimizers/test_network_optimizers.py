@@ -1,8 +1,8 @@
 import keras
 import pytest
 
-from keras_graft.coupled_sgd import CoupledSGD
-from keras_graft.network_optimizers import told_by_config
+from keras_graft.optimizers.coupled_sgd import CoupledSGD
+from keras_graft.optimizers.network_optimizers import told_by_config
 
 SGD = keras.optimizers.SGD
 DECAY = keras.optimizers.schedules.CosineDecay

@@ -1,0 +1,1 @@
+"""CoupledSGD, one optimizer for each network, their averages and schedules."""
