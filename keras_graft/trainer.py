@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_graft.callback_order import CheckpointCallback
 from keras_graft.callback_order import grafts_of
 from keras_graft.callback_order import in_order
+from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.forward import feature_taps
 from keras_graft.forward import forward
 from keras_graft.forward import forward_all
@@ -45,7 +46,6 @@ from keras_graft.trainer_arguments import distillation_terms
 from keras_graft.trainer_arguments import takes_logits
 from keras_graft.training_input import CountedGenerator
 from keras_graft.training_input import DroppedExamples
-from keras_graft.training_input import EpochDataset
 from keras_graft.training_input import StopAtDataEnd
 from keras_graft.training_input import all_labels
 from keras_graft.training_input import check_batches_split

@@ -1,6 +1,5 @@
 """What `fit` was given: an example of it, and what is wrong with it."""
 
-import abc
 import itertools
 import logging
 import math
@@ -15,24 +14,6 @@ _LOG = logging.getLogger(__name__)
 
 # What `fit` takes for arrays when it is not told.
 _KERAS_BATCH_SIZE = 32
-
-
-class EpochDataset(abc.ABC):
-    """Data that says what each epoch holds.
-
-    Attributes:
-        steps_per_epoch: Batches of an epoch.
-    """
-
-    steps_per_epoch: int
-
-    @abc.abstractmethod
-    def from_epoch(self, epoch: int) -> tf.data.Dataset:
-        """The batches from the beginning of an epoch on, without end.
-
-        Args:
-            epoch: Counted from 0.
-        """
 
 
 def check_not_empty(x: Any) -> None:

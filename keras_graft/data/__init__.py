@@ -9,6 +9,7 @@
 | `order` | the order of an epoch, a function of seed and epoch |
 | `augment` | augmentation of a batch, a function of images and seed |
 | `pipeline` | the batches of a run as `tf.data` |
+| `epoch_dataset` | data that says what each epoch holds |
 | `epoch_ordered` | the same for your own arrays |
 
 A dataset is added as one module with a function `read`, and its name in

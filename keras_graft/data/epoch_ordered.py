@@ -6,9 +6,9 @@ import keras
 import tensorflow as tf
 
 from keras_graft.data.autotuning import without_autotuning
+from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.data.order import permutation
 from keras_graft.data.order import steps_per_epoch
-from keras_graft.training_input import EpochDataset
 
 
 class EpochOrdered(EpochDataset):

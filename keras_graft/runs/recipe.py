@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_graft import data
 from keras_graft import grafting
 from keras_graft import models
+from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.distillation import MutualDistillation
@@ -23,7 +24,6 @@ from keras_graft.runs.run_logs import HistoryLogger
 from keras_graft.swa import HeldSchedule
 from keras_graft.swa import StochasticWeightAveraging
 from keras_graft.trainer import GraftTrainer
-from keras_graft.training_input import EpochDataset
 
 # The paper's steps, as shares of the epochs: 60, 120 and 180 of 200.
 _STEPS = (0.3, 0.6, 0.9)
