@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_graft.distillation import DistillationTerm
+from keras_graft.distribution.replicas import all_finite
+from keras_graft.distribution.replicas import padded
 from keras_graft.forward import Predictions
-from keras_graft.guard import all_finite
-from keras_graft.replicas import padded
 from keras_graft.structure.outputs import as_logits
 from keras_graft.structure.outputs import as_probabilities
 from keras_graft.views import has_views

@@ -11,6 +11,9 @@ import keras
 import numpy as np
 
 from keras_graft.callback_order import CheckpointCallback
+from keras_graft.distribution.workers import WorkersDifferError
+from keras_graft.distribution.workers import disagreements
+from keras_graft.distribution.workers import worker_of
 from keras_graft.runs import checkpoint as files
 from keras_graft.runs.callback_states import PREFIX
 from keras_graft.runs.callback_states import read_states
@@ -18,9 +21,6 @@ from keras_graft.runs.callback_states import restore_states
 from keras_graft.runs.training_state import assign_arrays
 from keras_graft.runs.training_state import read_arrays
 from keras_graft.runs.versions import versions
-from keras_graft.workers import WorkersDifferError
-from keras_graft.workers import disagreements
-from keras_graft.workers import worker_of
 
 _LOG = logging.getLogger(__name__)
 

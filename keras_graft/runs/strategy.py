@@ -130,7 +130,7 @@ def describe_devices(strategy: Any) -> str:
     """What a run computes on, for people."""
     import tensorflow as tf
 
-    from keras_graft.workers import worker_of
+    from keras_graft.distribution.workers import worker_of
 
     gpus = len(tf.config.list_physical_devices("GPU"))
     kind = f"{gpus} GPU" if gpus else "CPU"
@@ -147,7 +147,7 @@ def _join(cluster, gpus, replicas):
     """Waits for the other workers; returns the strategy they share."""
     import tensorflow as tf
 
-    from keras_graft.keras_gaps import check_keras_version
+    from keras_graft.distribution.keras_gaps import check_keras_version
 
     try:
         check_keras_version()

@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.callback_order import StagedCallback
+from keras_graft.distribution.workers import WorkersDifferError
+from keras_graft.distribution.workers import disagreements
+from keras_graft.distribution.workers import gather
 from keras_graft.runs.cluster import Cluster
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.resuming import where_it_stopped
@@ -17,9 +20,6 @@ from keras_graft.runs.run_directory import flag_values
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.versions import versions
 from keras_graft.runs.watchdog import Watchdog
-from keras_graft.workers import WorkersDifferError
-from keras_graft.workers import disagreements
-from keras_graft.workers import gather
 
 # A worker whose process is gone is noticed by TensorFlow within seconds; this
 # is for one that hangs, as on a disk that does not answer. A step may take

@@ -1,6 +1,8 @@
 """What replicas need beyond Keras so that together they take one step."""
 
+import collections
 import contextlib
+import functools
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +10,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.guard import all_finite
 from keras_graft.optimizers.moving_averages import inner_optimizer
 
 # Far apart, so that the seeds of no two layers meet on different replicas.
@@ -149,3 +150,36 @@ def _clipped(optimizer, gradients, scale):
         return tf.clip_by_global_norm(gradients, limit)[0]
     limit = inner.clipvalue * scale
     return [tf.clip_by_value(g, -limit, limit) for g in gradients]
+
+
+def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
+    """1.0 if every number is finite on every replica, else 0.0.
+
+    Args:
+        tensors: Tensors or variables of any shape; integers are finite.
+
+    Returns:
+        Scalar tensor, float32.
+    """
+    # XLA compiles every reduction by itself, and a GPU starts it by itself.
+    by_shape = collections.defaultdict(list)
+    for tensor in map(tf.convert_to_tensor, tensors):
+        if tensor.dtype.is_floating:
+            # Two shapes that are not known may differ.
+            known = tensor.shape.is_fully_defined()
+            shape = tuple(tensor.shape) if known else len(by_shape)
+            by_shape[shape].append(tf.math.is_finite(tensor))
+    finite = [
+        tf.reduce_all(functools.reduce(tf.logical_and, of_one_shape))
+        for of_one_shape in by_shape.values()
+    ]
+    bad = ~tf.reduce_all(tf.stack(finite))
+    return 1.0 - tf.minimum(_over_replicas(bad), 1.0)
+
+
+def _over_replicas(flag):
+    count = tf.cast(flag, "float32")
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return count
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, count)

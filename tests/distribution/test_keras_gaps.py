@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer as keras_trainer
 
-from keras_graft import keras_gaps
+from keras_graft.distribution import keras_gaps
 
 
 def test_version_is_the_one_that_was_looked_at(monkeypatch):

@@ -1,7 +1,8 @@
 """What Keras 3.15 lacks to train on several replicas and workers.
 
 All that stands in for Keras' own private methods is here. For each of them
-`tests/test_keras_gaps.py` has a test that fails once Keras needs it no more.
+`tests/distribution/test_keras_gaps.py` has a test that fails once Keras needs
+it no more.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.workers import worker_of
+from keras_graft.distribution.workers import worker_of
 
 _KERAS = "3.15."
 

@@ -9,7 +9,7 @@ import replica_equivalence
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.replicas import joint_gradients
+from keras_graft.distribution.replicas import joint_gradients
 
 # The bound of each group of numbers: absolute, and relative above 1.
 BOUNDS = {

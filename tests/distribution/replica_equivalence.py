@@ -1,8 +1,8 @@
 """Trains the same networks on any number of replicas and notes the numbers.
 
-    python tests/replica_equivalence.py none OUT.npz
-    python tests/replica_equivalence.py mirrored:4 OUT.npz
-    TF_CONFIG=... python tests/replica_equivalence.py multiworker OUT.npz
+    python replica_equivalence.py none OUT.npz
+    python replica_equivalence.py mirrored:4 OUT.npz
+    TF_CONFIG=... python replica_equivalence.py multiworker OUT.npz
 
 Every file must hold the same numbers, up to rounding. Only the first worker
 writes.

@@ -17,7 +17,7 @@ import pytest
 
 from keras_graft.runs import checkpoint
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = (
     "--train_examples=160",
     "--num_networks=2",
@@ -236,7 +236,11 @@ def told(story, tmp_path_factory):
     shutil.copytree(whole, there)
     processes = [
         subprocess.Popen(
-            [sys.executable, ROOT / "tests" / "two_workers.py", str(index)],
+            [
+                sys.executable,
+                ROOT / "tests/distribution/two_workers.py",
+                str(index),
+            ],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,0 +1,1 @@
+"""Replicas and workers, on `tf.distribute`."""
