@@ -6,6 +6,8 @@ import types
 import keras
 import tensorflow as tf
 
+from keras_graft.acceleration.fused_batch_norm import fused_batch_norm
+from keras_graft.acceleration.fused_padding import fused_padding
 from keras_graft.callback_order import CheckpointCallback
 from keras_graft.callback_order import grafts_of
 from keras_graft.callback_order import in_order
@@ -18,8 +20,6 @@ from keras_graft.distribution.replicas import padded
 from keras_graft.forward import feature_taps
 from keras_graft.forward import forward
 from keras_graft.forward import forward_all
-from keras_graft.fused_batch_norm import fused_batch_norm
-from keras_graft.fused_padding import fused_padding
 from keras_graft.guard import once_drawn
 from keras_graft.guard import snapshot
 from keras_graft.health import Health

@@ -126,20 +126,20 @@ def trained(images, networks, optimizers=None, fit=None, **arguments):
 def shared(monkeypatch):
     """Whether networks shared a function, a list with an entry per trace."""
     seen = []
-    look = forward._through_one_function
+    look = forward.through_one_function
 
     def watched(*arguments):
         found = look(*arguments)
         seen.append(found is not None)
         return found
 
-    monkeypatch.setattr(forward, "_through_one_function", watched)
+    monkeypatch.setattr(forward, "through_one_function", watched)
     return seen
 
 
 def one_by_one(monkeypatch, images, *arguments, **keywords):
     with monkeypatch.context() as patch:
-        patch.setattr(forward, "_through_one_function", lambda *_: None)
+        patch.setattr(forward, "through_one_function", lambda *_: None)
         return trained(images, *arguments, **keywords)
 
 

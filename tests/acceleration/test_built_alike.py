@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 from keras_graft import models
-from keras_graft.architectures import built_alike
+from keras_graft.acceleration.built_alike import built_alike
+from keras_graft.acceleration.fused_batch_norm import fused_batch_norm
+from keras_graft.acceleration.fused_padding import fused_padding
+from keras_graft.acceleration.same_computation import same_computation
 from keras_graft.forward import _on_given_variables
 from keras_graft.forward import _variables
-from keras_graft.fused_batch_norm import fused_batch_norm
-from keras_graft.fused_padding import fused_padding
-from keras_graft.traces import same_computation
 
 layers = keras.layers
 SEEDS = itertools.count(1)

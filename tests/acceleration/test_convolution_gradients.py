@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_graft.convolution_gradients import convolution_gradients
-from keras_graft.fused_padding import fused_padding
+from keras_graft.acceleration.convolution_gradients import convolution_gradients
+from keras_graft.acceleration.fused_padding import fused_padding
 
 SHAPE = (8, 7, 3)
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.convolution_gradients import convolution_gradients
-from keras_graft.fused_batch_norm import fused_batch_norm
-from keras_graft.recomputation import recomputation
+from keras_graft.acceleration.convolution_gradients import convolution_gradients
+from keras_graft.acceleration.fused_batch_norm import fused_batch_norm
+from keras_graft.acceleration.recomputation import recomputation
 
 SHAPE = (8, 8, 3)
 BATCH = 4

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.fused_padding import fused_padding
-from keras_graft.fused_padding import padded_convolutions
+from keras_graft.acceleration.fused_padding import fused_padding
+from keras_graft.acceleration.fused_padding import padded_convolutions
 
 SHAPE = (8, 7, 3)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_graft.traces import same_computation
+from keras_graft.acceleration.same_computation import same_computation
 
 ONE = tf.TensorSpec([3, 2])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from keras_graft.recomputation import recomputed
+from keras_graft.acceleration.recomputation import recomputed
 
 _NAMES = {
     "Conv2D": "KerasGraftConv2D",

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.fused_batch_norm import can_fuse
-from keras_graft.fused_batch_norm import fused_batch_norm
+from keras_graft.acceleration.fused_batch_norm import can_fuse
+from keras_graft.acceleration.fused_batch_norm import fused_batch_norm
 
 CHANNELS = 5
 

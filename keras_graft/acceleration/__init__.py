@@ -1,0 +1,1 @@
+"""Faster with the same numbers; removable as a whole."""
