@@ -33,8 +33,6 @@ import keras_graft
 from keras_graft import data
 from keras_graft import flags
 from keras_graft import models
-from keras_graft.callback_order import Stage
-from keras_graft.callback_order import StagedCallback
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.runs import recipe
@@ -42,6 +40,8 @@ from keras_graft.runs import strategy as devices
 from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
+from keras_graft.trainer.callback_order import Stage
+from keras_graft.trainer.callback_order import StagedCallback
 from measuring.side import Channel
 from measuring.workload import EVALUATION_BATCH
 from measuring.workload import NUM_CLASSES

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_graft.callback_order import StagedCallback
+from keras_graft.trainer.callback_order import StagedCallback
 
 
 class StopAtSignal(StagedCallback):

@@ -4,8 +4,8 @@ import sys
 
 import tqdm
 
-from keras_graft.callback_order import Stage
-from keras_graft.callback_order import StagedCallback
+from keras_graft.trainer.callback_order import Stage
+from keras_graft.trainer.callback_order import StagedCallback
 
 _COLUMNS = {
     "loss": "loss",

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft.callback_order import CheckpointCallback
 from keras_graft.distribution.workers import WorkersDifferError
 from keras_graft.distribution.workers import disagreements
 from keras_graft.distribution.workers import worker_of
@@ -21,6 +20,7 @@ from keras_graft.runs.callback_states import restore_states
 from keras_graft.runs.training_state import assign_arrays
 from keras_graft.runs.training_state import read_arrays
 from keras_graft.runs.versions import versions
+from keras_graft.trainer.callback_order import CheckpointCallback
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
-from keras_graft.callback_order import Stage
-from keras_graft.callback_order import StagedCallback
 from keras_graft.runs.run_directory import write_atomically
+from keras_graft.trainer.callback_order import Stage
+from keras_graft.trainer.callback_order import StagedCallback
 
 
 class HistoryLogger(StagedCallback):

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_graft.callback_order import StagedCallback
 from keras_graft.distribution.workers import WorkersDifferError
 from keras_graft.distribution.workers import disagreements
 from keras_graft.distribution.workers import gather
@@ -20,6 +19,7 @@ from keras_graft.runs.run_directory import flag_values
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.versions import versions
 from keras_graft.runs.watchdog import Watchdog
+from keras_graft.trainer.callback_order import StagedCallback
 
 # A worker whose process is gone is noticed by TensorFlow within seconds; this
 # is for one that hangs, as on a disk that does not answer. A step may take

@@ -11,8 +11,8 @@ from keras_graft.acceleration.built_alike import built_alike
 from keras_graft.acceleration.fused_batch_norm import fused_batch_norm
 from keras_graft.acceleration.fused_padding import fused_padding
 from keras_graft.acceleration.same_computation import same_computation
-from keras_graft.forward import _on_given_variables
-from keras_graft.forward import _variables
+from keras_graft.acceleration.shared_function import _on_given_variables
+from keras_graft.acceleration.shared_function import _variables
 
 layers = keras.layers
 SEEDS = itertools.count(1)

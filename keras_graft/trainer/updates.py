@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from keras_graft.distribution.replicas import all_finite
 from keras_graft.distribution.replicas import joint_gradients
-from keras_graft.guard import keep_where
-from keras_graft.guard import snapshot
 from keras_graft.optimizers.network_optimizers import scale_variables
 from keras_graft.optimizers.network_optimizers import state_variables
 from keras_graft.optimizers.network_optimizers import told_by_config
+from keras_graft.trainer.guard import keep_where
+from keras_graft.trainer.guard import snapshot
 
 
 @contextlib.contextmanager

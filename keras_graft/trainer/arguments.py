@@ -10,10 +10,10 @@ import tensorflow as tf
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import MutualDistillation
 from keras_graft.optimizers.moving_averages import inner_optimizer
-from keras_graft.predictions import label_kind
-from keras_graft.predictions import uses_logits
 from keras_graft.structure.conv_layers import leaf_layers
 from keras_graft.structure.outputs import final_activation
+from keras_graft.trainer.labels import label_kind
+from keras_graft.trainer.labels import uses_logits
 
 _LOG = logging.getLogger(__name__)
 

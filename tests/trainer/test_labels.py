@@ -8,11 +8,11 @@ from builders import Subclassed
 from builders import functional
 from keras import layers
 
-from keras_graft.predictions import check_from_logits
-from keras_graft.predictions import check_labels
-from keras_graft.predictions import label_kind
-from keras_graft.predictions import label_range_message
-from keras_graft.predictions import uses_logits
+from keras_graft.trainer.labels import check_from_logits
+from keras_graft.trainer.labels import check_labels
+from keras_graft.trainer.labels import label_kind
+from keras_graft.trainer.labels import label_range_message
+from keras_graft.trainer.labels import uses_logits
 
 # What a loss takes.
 

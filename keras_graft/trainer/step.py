@@ -10,11 +10,11 @@ import tensorflow as tf
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distribution.replicas import all_finite
 from keras_graft.distribution.replicas import padded
-from keras_graft.forward import Predictions
 from keras_graft.structure.outputs import as_logits
 from keras_graft.structure.outputs import as_probabilities
-from keras_graft.views import has_views
-from keras_graft.views import views_of
+from keras_graft.trainer.forward import Predictions
+from keras_graft.trainer.views import has_views
+from keras_graft.trainer.views import views_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import keras_graft
-from keras_graft.callback_order import in_order
 from keras_graft.optimizers.moving_averages import averages_of
+from keras_graft.trainer.callback_order import in_order
 
 
 class Shrink(keras.callbacks.Callback):

@@ -1,7 +1,7 @@
 import numpy as np
 
-from keras_graft.views import has_views
-from keras_graft.views import views_of
+from keras_graft.trainer.views import has_views
+from keras_graft.trainer.views import views_of
 
 
 def test_a_batch_is_shared_unless_it_names_every_network():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import keras_graft
-from keras_graft.healing import heal
 from keras_graft.optimizers.moving_averages import averages_of
+from keras_graft.trainer.healing import heal
 
 
 def make_trainer(small_network, num_networks):

@@ -4,11 +4,11 @@ import pytest
 import tensorflow as tf
 
 import keras_graft
-from keras_graft import forward
 from keras_graft import models
 from keras_graft.distillation import FeatureTaps
 from keras_graft.distillation import PeerFeatureDistillation
-from keras_graft.forward import forward_all
+from keras_graft.trainer import forward
+from keras_graft.trainer.forward import forward_all
 
 
 @keras.saving.register_keras_serializable(package="test_forward")

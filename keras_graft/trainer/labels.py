@@ -1,4 +1,4 @@
-"""What networks predict: logits, probabilities, and labels that fit them."""
+"""What labels a loss takes, and whether they fit the networks."""
 
 import contextlib
 import functools

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_graft.healing import first_non_finite
-from keras_graft.healing import heal
 from keras_graft.optimizers.moving_averages import inner_optimizer
+from keras_graft.trainer.healing import first_non_finite
+from keras_graft.trainer.healing import heal
 
 _LOG = logging.getLogger(__name__)
 
