@@ -237,8 +237,8 @@ def _callbacks(trainer, images, folder):
 
 def _seconds_of_checkpoint(trainer, folder):
     """Of writing: what a checkpoint needs of `fit` is left out."""
-    from keras_graft.runs.checkpoint import write_checkpoint
-    from keras_graft.runs.training_state import read_arrays
+    from keras_graft.checkpoint.files import write_checkpoint
+    from keras_graft.checkpoint.training_state import read_arrays
 
     begin = time.perf_counter()
     write_checkpoint(pathlib.Path(folder), 1, read_arrays(trainer), {})

@@ -44,8 +44,8 @@ def child(phase_file, arguments):
 
     from keras_graft import flags
     from keras_graft import launch
+    from keras_graft.checkpoint import files
     from keras_graft.grafting import GraftCallback
-    from keras_graft.runs import checkpoint
     from keras_graft.trainer import GraftTrainer
 
     phases = [START]
@@ -72,7 +72,7 @@ def child(phase_file, arguments):
     noted(GraftTrainer, "fit", "train")
     noted(GraftTrainer, "evaluate", "validate")
     noted(GraftCallback, "graft", "graft")
-    noted(checkpoint, "write_checkpoint", "save")
+    noted(files, "write_checkpoint", "save")
     noted(launch, "_finish", "finish")
     flags.define()
     sys.argv = ["launch", *arguments]
@@ -120,7 +120,7 @@ def kill_once(folder, phase_file, log, rng):
 
 def differences(whole, killed):
     """What is not the same in two run directories."""
-    from keras_graft.runs import checkpoint
+    from keras_graft.checkpoint import files
 
     found = []
     for name in ("history.csv", "coefficients.csv"):
@@ -132,7 +132,7 @@ def differences(whole, killed):
     )
     found += [k for k in left if left[k] != right[k] and k != "seconds"]
     left, right = (
-        checkpoint.newest_checkpoint(folder / "checkpoints", found.append)
+        files.newest_checkpoint(folder / "checkpoints", found.append)
         for folder in (whole, killed)
     )
     if left.epoch != right.epoch or left.arrays.keys() != right.arrays.keys():

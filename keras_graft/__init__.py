@@ -26,7 +26,7 @@ _HOME = {
     "InvalidFilterMonitor": "diagnosis",
     "MutualDistillation": "distillation",
     "TeacherDistillation": "distillation",
-    "RunCheckpoint": "runs.run_checkpoint",
+    "RunCheckpoint": "checkpoint.run_checkpoint",
     "diagnose": "diagnosis",
 }
 _MODULES = ("data", "diagnosis", "distillation", "grafting", "models", "swa")

@@ -16,7 +16,7 @@ from absl import app
 from absl import logging as absl_logging
 
 from keras_graft import flags
-from keras_graft.runs.checkpoint import CheckpointWriteError
+from keras_graft.checkpoint.files import CheckpointWriteError
 from keras_graft.runs.cluster import cluster_of
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE

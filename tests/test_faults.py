@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 import keras_graft
+from keras_graft.checkpoint.training_state import read_arrays
 from keras_graft.runs.interruption import StopAtSignal
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
-from keras_graft.runs.training_state import read_arrays
 
 
 def make_trainer(networks, distillation="mutual", **compile_arguments):

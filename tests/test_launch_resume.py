@@ -19,7 +19,7 @@ from absl import flags as absl_flags
 
 from keras_graft import flags
 from keras_graft import launch as keras_launch
-from keras_graft.runs import checkpoint
+from keras_graft.checkpoint import files
 from keras_graft.runs import recipe
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import refuse_changes
@@ -163,7 +163,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(story, tmp_path):
     for name in ("history.csv", "coefficients.csv"):
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
     left, right = (
-        checkpoint.newest_checkpoint(run / "checkpoints", pytest.fail)
+        files.newest_checkpoint(run / "checkpoints", pytest.fail)
         for run in (whole, resumed)
     )
     assert left.epoch == right.epoch == told["epochs"]
@@ -222,7 +222,7 @@ def test_all_diverged_is_exit_5_and_the_good_checkpoint_stays(
         run_with(Poison())
     assert error.value.exit_code == 5
     folder = tmp_path / "run"
-    found = checkpoint.newest_checkpoint(folder / "checkpoints", pytest.fail)
+    found = files.newest_checkpoint(folder / "checkpoints", pytest.fail)
     assert found.epoch == 2
     assert found.state["status"] == ["live", "live"]
     for name, array in found.arrays.items():

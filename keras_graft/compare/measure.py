@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_graft import diagnosis
 from keras_graft import models
+from keras_graft.checkpoint.versions import versions
 from keras_graft.compare.arms import Arm
 from keras_graft.compare.outcomes import portable_flags
 from keras_graft.compare.records import Record
@@ -18,7 +19,6 @@ from keras_graft.diagnosis.divergence import prediction_divergence
 from keras_graft.runs import recipe
 from keras_graft.runs import results
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.versions import versions
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
 

@@ -8,9 +8,6 @@
 | `signals`, `interruption` | SIGTERM and SIGINT end a run at a good moment |
 | `strategy` | devices, replicas, precision |
 | `recipe` | settings -> networks, optimizers, data, callbacks |
-| `checkpoint` | checkpoints on disk: whole, verified, two kept |
-| `training_state`, `callback_states` | what is in a checkpoint |
-| `run_checkpoint` | `RunCheckpoint`, which saves and restores |
 | `resuming` | what a run goes on with, and what is said about it |
 | `progress` | one bar for the whole run |
 | `run_logs` | `history.csv` and `coefficients.csv` |

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_graft.checkpoint.training_state import training_variables
 from keras_graft.runs import costs
-from keras_graft.runs.training_state import training_variables
 from keras_graft.structure.conv_layers import conv_kernels
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops

@@ -3,8 +3,8 @@
 import hashlib
 from typing import Any
 
-from keras_graft.runs.checkpoint import CheckpointError
-from keras_graft.runs.checkpoint import newest_checkpoint
+from keras_graft.checkpoint.files import CheckpointError
+from keras_graft.checkpoint.files import newest_checkpoint
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
@@ -32,7 +32,7 @@ def restore(
         RunError: If no checkpoint can be used, or the flags are of another
             run.
     """
-    from keras_graft.runs.run_checkpoint import RunCheckpoint
+    from keras_graft.checkpoint.run_checkpoint import RunCheckpoint
 
     checkpoint = RunCheckpoint(directory.checkpoints)
     try:

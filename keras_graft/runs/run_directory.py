@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from keras_graft.runs.checkpoint import checkpoint_paths
+from keras_graft.checkpoint.files import checkpoint_paths
 from keras_graft.runs.exit_codes import RunError
 
 # What may change between two starts of one run, and is not worth a word.

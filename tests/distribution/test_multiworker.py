@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_graft.runs import checkpoint
+from keras_graft.checkpoint import files
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = (
@@ -157,9 +157,7 @@ def story(tmp_path_factory):
 
 
 def last_arrays(folder):
-    found = checkpoint.newest_checkpoint(
-        folder / "run" / "checkpoints", pytest.fail
-    )
+    found = files.newest_checkpoint(folder / "run" / "checkpoints", pytest.fail)
     assert found.epoch == 2
     return found.arrays
 

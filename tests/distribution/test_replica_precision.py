@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.runs.training_state import assign_arrays
-from keras_graft.runs.training_state import read_arrays
+from keras_graft.checkpoint.training_state import assign_arrays
+from keras_graft.checkpoint.training_state import read_arrays
 
 
 def normalised_first(seed):

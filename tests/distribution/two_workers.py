@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_graft
+from keras_graft.checkpoint.files import CheckpointError
 from keras_graft.distribution import workers
 from keras_graft.runs import strategy as devices
-from keras_graft.runs.checkpoint import CheckpointError
 from keras_graft.runs.cluster import cluster_of
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals

@@ -10,16 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_graft.checkpoint import files
+from keras_graft.checkpoint.callback_states import PREFIX
+from keras_graft.checkpoint.callback_states import read_states
+from keras_graft.checkpoint.callback_states import restore_states
+from keras_graft.checkpoint.training_state import assign_arrays
+from keras_graft.checkpoint.training_state import read_arrays
+from keras_graft.checkpoint.versions import versions
 from keras_graft.distribution.workers import WorkersDifferError
 from keras_graft.distribution.workers import disagreements
 from keras_graft.distribution.workers import worker_of
-from keras_graft.runs import checkpoint as files
-from keras_graft.runs.callback_states import PREFIX
-from keras_graft.runs.callback_states import read_states
-from keras_graft.runs.callback_states import restore_states
-from keras_graft.runs.training_state import assign_arrays
-from keras_graft.runs.training_state import read_arrays
-from keras_graft.runs.versions import versions
 from keras_graft.trainer.callback_order import CheckpointCallback
 
 _LOG = logging.getLogger(__name__)

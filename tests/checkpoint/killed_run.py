@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_graft
+from keras_graft.checkpoint import files as checkpoint_files
+from keras_graft.checkpoint.training_state import read_arrays
 from keras_graft.data.epoch_dataset import EpochDataset
-from keras_graft.runs import checkpoint as checkpoint_files
-from keras_graft.runs.training_state import read_arrays
 from keras_graft.structure.variable_values import VariableStack
 
 EPOCHS = 8

@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from keras_graft.runs import checkpoint
+from keras_graft.checkpoint import files
 from keras_graft.runs.run_directory import write_atomically
 
 
@@ -34,7 +34,7 @@ def read_only(path):
 
 def write(folder, epoch):
     array = np.full(75_000, epoch, "float32")
-    checkpoint.write_checkpoint(folder, epoch, {"weights": array}, {})
+    files.write_checkpoint(folder, epoch, {"weights": array}, {})
 
 
 def contents(folder):
@@ -46,7 +46,7 @@ def test_full_disk_leaves_the_checkpoints_and_no_temporary_file(small_disk):
     write(small_disk, 2)
     (small_disk / "filler").write_bytes(b"0" * 250_000)
     before = contents(small_disk)
-    with pytest.raises(checkpoint.CheckpointWriteError) as error:
+    with pytest.raises(files.CheckpointWriteError) as error:
         write(small_disk, 3)
     assert "No space left" in str(error.value)
     assert "about 300000 bytes" in str(error.value)
@@ -58,7 +58,7 @@ def test_full_disk_leaves_the_checkpoints_and_no_temporary_file(small_disk):
     }
     (small_disk / "filler").unlink()
     write(small_disk, 3)
-    assert checkpoint.newest_checkpoint(small_disk, print).epoch == 3
+    assert files.newest_checkpoint(small_disk, print).epoch == 3
 
 
 def test_full_disk_leaves_the_old_text_file(small_disk):
@@ -74,11 +74,11 @@ def test_full_disk_leaves_the_old_text_file(small_disk):
 def test_read_only_disk_is_named_and_can_still_be_resumed_from(small_disk):
     write(small_disk, 1)
     with read_only(small_disk):
-        with pytest.raises(checkpoint.CheckpointWriteError, match="Read-only"):
+        with pytest.raises(files.CheckpointWriteError, match="Read-only"):
             write(small_disk, 2)
-        with pytest.raises(checkpoint.CheckpointWriteError, match="Read-only"):
-            checkpoint.check_writable(small_disk)
-        assert checkpoint.newest_checkpoint(small_disk, print).epoch == 1
+        with pytest.raises(files.CheckpointWriteError, match="Read-only"):
+            files.check_writable(small_disk)
+        assert files.newest_checkpoint(small_disk, print).epoch == 1
 
 
 def test_read_only_disk_is_refused_before_anything_starts(small_disk):

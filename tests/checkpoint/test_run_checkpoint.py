@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import keras_graft
-from keras_graft.runs import checkpoint as files
-from keras_graft.runs import run_checkpoint
-from keras_graft.runs.training_state import assign_arrays
-from keras_graft.runs.training_state import read_arrays
+from keras_graft.checkpoint import files
+from keras_graft.checkpoint import run_checkpoint
+from keras_graft.checkpoint.training_state import assign_arrays
+from keras_graft.checkpoint.training_state import read_arrays
 
 
 class Stop(Exception):

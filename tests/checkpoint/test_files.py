@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from keras_graft.runs import checkpoint
+from keras_graft.checkpoint import files
 
 
 def arrays(value=1.0):
@@ -25,7 +25,7 @@ def arrays(value=1.0):
 def write(folder, *epochs):
     folder.mkdir(exist_ok=True)
     for epoch in epochs:
-        checkpoint.write_checkpoint(
+        files.write_checkpoint(
             folder, epoch, arrays(epoch), {"stopped": False, "epoch": epoch}
         )
 
@@ -36,7 +36,7 @@ def names(folder):
 
 def newest(folder):
     said = []
-    return checkpoint.newest_checkpoint(folder, said.append), said
+    return files.newest_checkpoint(folder, said.append), said
 
 
 def test_checkpoint_comes_back_as_it_was(tmp_path):
@@ -88,7 +88,7 @@ def test_none_that_can_be_read_is_an_error_and_files_stay(tmp_path):
     for folder in tmp_path.iterdir():
         truncate(folder / "arrays.npz")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(checkpoint.CheckpointError, match="left as they are"):
+    with pytest.raises(files.CheckpointError, match="left as they are"):
         newest(tmp_path)
     after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert before == after
@@ -97,7 +97,7 @@ def test_none_that_can_be_read_is_an_error_and_files_stay(tmp_path):
 def test_renamed_checkpoint_is_noticed(tmp_path):
     write(tmp_path, 1)
     os.rename(tmp_path / "epoch-000001", tmp_path / "epoch-000009")
-    with pytest.raises(checkpoint.CheckpointError, match="of epoch 1"):
+    with pytest.raises(files.CheckpointError, match="of epoch 1"):
         newest(tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_other_format_is_refused_by_name(tmp_path):
     manifest = tmp_path / "epoch-000001" / "manifest.json"
     content = json.loads(manifest.read_text()) | {"format": 99}
     manifest.write_text(json.dumps(content))
-    with pytest.raises(checkpoint.CheckpointError, match="format 99"):
+    with pytest.raises(files.CheckpointError, match="format 99"):
         newest(tmp_path)
 
 
@@ -123,7 +123,7 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
     shutil.copytree(tmp_path / "epoch-000001", tmp_path / ".epoch-2.77.tmp")
     shutil.copytree(tmp_path / "epoch-000001", tmp_path / ".epoch-2.77.old")
     (tmp_path / ".mine.tmp").mkdir()
-    checkpoint.remove_stale(tmp_path)
+    files.remove_stale(tmp_path)
     assert names(tmp_path) == [".mine.tmp", "epoch-000001"]
 
 
@@ -142,7 +142,7 @@ def test_failing_write_leaves_the_one_before_it(tmp_path, monkeypatch, call):
         original(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(checkpoint.CheckpointWriteError, match="free"):
+    with pytest.raises(files.CheckpointWriteError, match="free"):
         write(tmp_path, 2)
     assert all(p.read_bytes() == data for p, data in before.items())
     assert not [name for name in names(tmp_path) if name[0] == "."]
@@ -168,8 +168,8 @@ def test_no_damage_is_loaded_silently(tmp_path, data):
     content[start:end] = data.draw(st.binary(max_size=20))
     file.write_bytes(content)
     try:
-        found = checkpoint.read_checkpoint(path)
-    except checkpoint.CheckpointError as error:
+        found = files.read_checkpoint(path)
+    except files.CheckpointError as error:
         assert str(path) in str(error)
         return
     assert found.state == {"stopped": False, "epoch": 1}

@@ -1,0 +1,11 @@
+"""`RunCheckpoint`: a run that was killed goes on where it was.
+
+| module | what it holds |
+| --- | --- |
+| `files` | checkpoints on disk: whole, verified, two kept |
+| `training_state`, `callback_states` | what is in a checkpoint |
+| `run_checkpoint` | `RunCheckpoint`, which saves and restores |
+| `versions` | what the last bits of a result depend on |
+
+`files` imports neither Keras nor TensorFlow.
+"""
