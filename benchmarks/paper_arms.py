@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from keras_graft import flagfiles
+from keras_graft.flags import flagfiles
 
 # A graft opens the second epoch.
 SMALL = ("--dataset=digits", "--model=resnet8", "--epochs=2")

@@ -40,8 +40,6 @@ LOOSE = {
 # Paths inside the package; `__main__.py` files are commands too.
 IMPORT_ABSL = {
     "launch.py",
-    "flags.py",
-    "flag_types.py",
     "flags/command_line.py",
     "flags/definitions.py",
     "flags/value_types.py",

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 
-from keras_graft import flagfiles
+from keras_graft.flags import flagfiles
 
 # The tuned single network: every difference is taken to it.
 BASELINE = "single"

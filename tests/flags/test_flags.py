@@ -10,7 +10,7 @@ from absl import flags as absl_flags
 
 from keras_graft import flags
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

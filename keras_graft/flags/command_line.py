@@ -1,13 +1,4 @@
-"""Every flag of the command line, without Keras and TensorFlow.
-
-A command module calls `define()` and hands `parse_or_exit` to absl:
-
-    flags.define()
-    app.run(main, flags_parser=flags.parse_or_exit)
-
-and `main` reads `flags.settings()`. What is wrong with a command line is said
-here, in a blink, before anything heavy is imported or any folder is made.
-"""
+"""How a command line is read, and what is refused."""
 
 import csv
 import hashlib
@@ -22,11 +13,11 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from keras_graft import flag_table
-from keras_graft import flagfiles
+from keras_graft.flags import definitions
+from keras_graft.flags import flagfiles
 
 _SPECS = {
-    spec.name: spec for specs in flag_table.GROUPS.values() for spec in specs
+    spec.name: spec for specs in definitions.GROUPS.values() for spec in specs
 }
 
 Settings = namedtuple("Settings", tuple(_SPECS))
@@ -54,7 +45,7 @@ def define(flag_values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
             flag = absl_flags.Flag(
                 spec.parser, None, spec.name, spec.default, spec.help
             )
-        absl_flags.DEFINE_flag(flag, flag_values, module_name=__name__)
+        absl_flags.DEFINE_flag(flag, flag_values, module_name=__package__)
         # absl's --help lists the flags of the program, which is not here.
         flag_values.register_key_flag_for_module(sys.argv[0], flag)
 
@@ -158,7 +149,7 @@ def _drop_superseded(
         for index, argument in enumerate(arguments)
         if argument.text.startswith("-")
     }
-    for rule in flag_table.RULES:
+    for rule in definitions.RULES:
         if not rule.applies(settings(flag_values)):
             continue
         cause = position.get(rule.cause, -1)
@@ -255,7 +246,7 @@ def flags_text(values: Settings) -> str:
     """
     unused = {
         name
-        for rule in flag_table.RULES
+        for rule in definitions.RULES
         if rule.applies(values)
         for name in rule.names
     }
@@ -283,7 +274,7 @@ def _text(name: str, value: Any) -> str:
 def table() -> str:
     """Returns the Markdown table of all flags, as BUILD.md shows it."""
     lines = []
-    for group, specs in flag_table.GROUPS.items():
+    for group, specs in definitions.GROUPS.items():
         lines += [
             f"**{group}**",
             "",

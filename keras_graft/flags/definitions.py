@@ -9,11 +9,11 @@ from keras_graft import models
 from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BATCHES
 from keras_graft.data.names import DATASETS
-from keras_graft.flag_types import Choice
-from keras_graft.flag_types import Integer
-from keras_graft.flag_types import ModelFiles
-from keras_graft.flag_types import Number
-from keras_graft.flag_types import Path
+from keras_graft.flags.value_types import Choice
+from keras_graft.flags.value_types import Integer
+from keras_graft.flags.value_types import ModelFiles
+from keras_graft.flags.value_types import Number
+from keras_graft.flags.value_types import Path
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 DEFAULT_RECIPE = "digits.flags"
 
-_PACKAGE = pathlib.Path(__file__).resolve().parent
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
 class Argument(NamedTuple):

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_graft import flagfiles
+from keras_graft.flags import flagfiles
 
 
 @pytest.fixture

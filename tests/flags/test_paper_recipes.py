@@ -3,8 +3,8 @@
 import pytest
 from absl import flags as absl_flags
 
-from keras_graft import flagfiles
 from keras_graft import flags
+from keras_graft.flags import flagfiles
 
 GRAFT = {
     "num_networks": 2,

@@ -1,0 +1,35 @@
+"""Every flag of the command line, without Keras and TensorFlow.
+
+| module | what it holds |
+| --- | --- |
+| `definitions` | what flags there are |
+| `value_types` | what a flag's value may be |
+| `flagfiles` | where a flagfile is found, and what it includes |
+| `command_line` | how a command line is read, and what is refused |
+
+A command module calls `define()` and hands `parse_or_exit` to absl:
+
+    flags.define()
+    app.run(main, flags_parser=flags.parse_or_exit)
+
+and `main` reads `flags.settings()`. What is wrong with a command line is said
+here, in a blink, before anything heavy is imported or any folder is made.
+"""
+
+from keras_graft.flags.command_line import Settings
+from keras_graft.flags.command_line import define
+from keras_graft.flags.command_line import flags_text
+from keras_graft.flags.command_line import parse
+from keras_graft.flags.command_line import parse_or_exit
+from keras_graft.flags.command_line import settings
+from keras_graft.flags.command_line import table
+
+__all__ = [
+    "Settings",
+    "define",
+    "flags_text",
+    "parse",
+    "parse_or_exit",
+    "settings",
+    "table",
+]
