@@ -82,14 +82,17 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
 
     from keras_graft.grafting import ReestimateBatchNorm
     from keras_graft.runs import recipe
+    from keras_graft.runs.batches import TrainingData
+    from keras_graft.runs.batches import load_splits
+    from keras_graft.runs.callbacks import make_graft_callback
     from keras_graft.structure.conv_layers import leaf_layers
 
     keras.utils.clear_session()
     gc.collect()
     settings = settings_of(arguments, seed)
-    splits = recipe.load_splits(settings)
+    splits = load_splits(settings)
     trainer = recipe.make_trainer(settings, splits)
-    graft = recipe.make_graft_callback(settings)
+    graft = make_graft_callback(settings)
     if graft is None:
         raise SystemExit("The flags say --nograft: there is nothing to see.")
     norms = [
@@ -101,7 +104,7 @@ def measure(arguments: argparse.Namespace, kind: str, seed: int) -> dict:
     if arguments.momentum is not None:
         for layer in norms:
             layer.momentum = arguments.momentum
-    data = recipe.TrainingData(settings, splits)
+    data = TrainingData(settings, splits)
     callbacks = [graft]
     if kind == "reestimate":
         seen = training_images(data.from_epoch(0), arguments.images)

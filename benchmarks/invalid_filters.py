@@ -113,7 +113,11 @@ def train(
     import keras
 
     from keras_graft import InvalidFilterMonitor
-    from keras_graft.runs import recipe
+    from keras_graft.runs.batches import TrainingData
+    from keras_graft.runs.batches import evaluation_data
+    from keras_graft.runs.batches import load_splits
+    from keras_graft.runs.batches import monitored_split
+    from keras_graft.runs.callbacks import make_graft_callback
     from keras_graft.runs.progress import Progress
     from keras_graft.runs.run_logs import CoefficientLogger
     from keras_graft.runs.run_logs import HistoryLogger
@@ -122,31 +126,31 @@ def train(
     gc.collect()
     print(f"{directory.path.name}:", flush=True)
     directory.path.mkdir(parents=True, exist_ok=True)
-    splits = recipe.load_splits(settings)
+    splits = load_splits(settings)
     trainer = make_trainer(settings, splits, width)
     monitor = InvalidFilterMonitor(settings.invalid_threshold)
-    data = recipe.TrainingData(settings, splits)
+    data = TrainingData(settings, splits)
     callbacks = [
         monitor,
         HistoryLogger(directory.history),
         Progress(settings.epochs, data.steps_per_epoch),
     ]
-    graft = recipe.make_graft_callback(settings)
+    graft = make_graft_callback(settings)
     if graft is not None:
         callbacks += [graft, CoefficientLogger(graft, directory.coefficients)]
     started = time.monotonic()
     trainer.fit(
         data,
         epochs=settings.epochs,
-        validation_data=recipe.evaluation_data(
-            settings, splits, recipe.monitored_split(splits)
+        validation_data=evaluation_data(
+            settings, splits, monitored_split(splits)
         ),
         callbacks=callbacks,
         verbose=0,
     )
     seconds = time.monotonic() - started
     logs = trainer.evaluate(
-        recipe.evaluation_data(settings, splits, splits.test),
+        evaluation_data(settings, splits, splits.test),
         verbose=0,
         return_dict=True,
     )
@@ -174,6 +178,7 @@ def make_trainer(settings: flags.Settings, splits, width: float):
     from keras_graft import models
     from keras_graft.optimizers.coupled_sgd import CoupledSGD
     from keras_graft.runs import recipe
+    from keras_graft.runs.batches import steps_per_epoch
 
     networks = [
         models.build(
@@ -188,7 +193,7 @@ def make_trainer(settings: flags.Settings, splits, width: float):
         for k in range(settings.num_networks)
     ]
     trainer = GraftTrainer(networks, distillation=None)
-    steps = recipe.steps_per_epoch(settings, splits)
+    steps = steps_per_epoch(settings, splits)
     trainer.compile(
         optimizer=[
             CoupledSGD(
@@ -258,6 +263,8 @@ def accuracy_without_invalid(settings: flags.Settings, network) -> float:
     from keras_graft.diagnosis.kernels import norms_of_filters
     from keras_graft.diagnosis.kernels import read
     from keras_graft.runs import recipe
+    from keras_graft.runs.batches import evaluation_data
+    from keras_graft.runs.batches import load_splits
 
     for kernel in kernels_to_read(network)[0]:
         valid = is_valid(norms_of_filters(kernel), settings.invalid_threshold)
@@ -268,9 +275,9 @@ def accuracy_without_invalid(settings: flags.Settings, network) -> float:
         rows[~valid.reshape(rows.shape[: len(front)])] = 0
         kernel.variable.assign(weights)
     network.compile(loss=recipe.loss(), metrics=["accuracy"])
-    splits = recipe.load_splits(settings)
+    splits = load_splits(settings)
     logs = network.evaluate(
-        recipe.evaluation_data(settings, splits, splits.test),
+        evaluation_data(settings, splits, splits.test),
         verbose=0,
         return_dict=True,
     )

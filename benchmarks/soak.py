@@ -46,6 +46,7 @@ def child(phase_file, arguments):
     from keras_graft import launch
     from keras_graft.checkpoint import files
     from keras_graft.grafting import GraftCallback
+    from keras_graft.runs import run
     from keras_graft.trainer import GraftTrainer
 
     phases = [START]
@@ -73,7 +74,7 @@ def child(phase_file, arguments):
     noted(GraftTrainer, "evaluate", "validate")
     noted(GraftCallback, "graft", "graft")
     noted(files, "write_checkpoint", "save")
-    noted(launch, "_finish", "finish")
+    noted(run, "_finish", "finish")
     flags.define()
     sys.argv = ["launch", *arguments]
     app.run(launch.main, flags_parser=flags.parse_or_exit)

@@ -18,9 +18,9 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from keras_graft import flags
-from keras_graft import launch as keras_launch
 from keras_graft.checkpoint import files
-from keras_graft.runs import recipe
+from keras_graft.runs import callbacks
+from keras_graft.runs import run as one_run
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import refuse_changes
 from keras_graft.runs.signals import StopSignals
@@ -193,19 +193,19 @@ def run_with(tmp_path, monkeypatch):
     """Runs the command in this process, with one callback more."""
 
     def run(callback):
-        make_callbacks = recipe.make_callbacks
+        make_callbacks = callbacks.make_callbacks
 
         def more(*arguments):
-            callbacks, monitor = make_callbacks(*arguments)
-            return [*callbacks, callback], monitor
+            made, monitor = make_callbacks(*arguments)
+            return [*made, callback], monitor
 
-        monkeypatch.setattr(recipe, "make_callbacks", more)
+        monkeypatch.setattr(callbacks, "make_callbacks", more)
         monkeypatch.chdir(tmp_path)
         values = absl_flags.FlagValues()
         flags.define(values)
         settings = flags.parse(["launch", *SMALL, "--epochs=5"], values)
         with StopSignals() as signals:
-            return keras_launch.run(settings, signals)
+            return one_run.run(settings, signals)
 
     return run
 

@@ -11,8 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Imports go down this list only, and never sideways between two names of one
 # line: a part of the package never imports its neighbour.
 ORDER = (
-    ("compare",),
-    ("launch",),
+    ("compare", "launch"),
     ("runs",),
     ("checkpoint",),
     ("trainer",),
@@ -30,13 +29,6 @@ ORDER = (
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
-# Modules that have no room yet.
-LOOSE = {
-    path.stem
-    for path in (ROOT / "keras_graft").glob("*.py")
-    if path.stem not in {"__init__", "launch", "version"}
-}
-
 # Paths inside the package; `__main__.py` files are commands too.
 IMPORT_ABSL = {
     "launch.py",
@@ -48,7 +40,7 @@ IMPORT_PRIVATE_KERAS: set[str] = set()
 VAGUE_NAMES = {"utils.py", "common.py", "helpers.py", "misc.py"}
 
 
-def violations(package: pathlib.Path, loose=frozenset()) -> list[str]:
+def violations(package: pathlib.Path) -> list[str]:
     """Returns what breaks the rules in the package `keras_graft` there."""
     found = []
     for path in sorted(package.rglob("*.py")):
@@ -58,18 +50,16 @@ def violations(package: pathlib.Path, loose=frozenset()) -> list[str]:
         own = inside.parts[0].removesuffix(".py")
         if own == "__init__":
             continue
-        if own in loose:
-            continue
         if own not in RANK:
             found.append(f"{inside}: has no place in ORDER")
             continue
         for imported in _imported(path, package):
-            found += _broken_rules(inside, own, imported, loose)
+            found += _broken_rules(inside, own, imported)
     return found
 
 
 def _broken_rules(
-    inside: pathlib.PurePath, own: str, imported: str, loose: frozenset
+    inside: pathlib.PurePath, own: str, imported: str
 ) -> list[str]:
     top, _, rest = imported.partition(".")
     name = inside.as_posix()
@@ -82,8 +72,6 @@ def _broken_rules(
     if top != "keras_graft":
         return []
     other = rest.partition(".")[0]
-    if other in loose:
-        return []
     if other not in RANK:
         return [f"{name}: imports {imported}, which has no place in ORDER"]
     if other != own and RANK[other] <= RANK[own]:
@@ -114,7 +102,7 @@ def write_package(folder: pathlib.Path, **files: str) -> pathlib.Path:
 
 
 def test_package_follows_the_rules():
-    assert violations(ROOT / "keras_graft", LOOSE) == []
+    assert violations(ROOT / "keras_graft") == []
 
 
 def test_imports_downwards_and_inside_a_part_are_allowed(tmp_path):

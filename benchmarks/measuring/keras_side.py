@@ -37,6 +37,9 @@ from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.runs import recipe
 from keras_graft.runs import strategy as devices
+from keras_graft.runs.batches import TrainingData
+from keras_graft.runs.batches import evaluation_data
+from keras_graft.runs.callbacks import make_graft_callback
 from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
@@ -197,9 +200,9 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
     settings = launch_settings(workload, folder)
     splits = synthetic_splits(workload)
     trainer = make_trainer(workload, settings, splits)
-    graft = recipe.make_graft_callback(settings)
+    graft = make_graft_callback(settings)
     checkpoints = pathlib.Path(folder) / "checkpoints"
-    train = recipe.TrainingData(settings, splits)
+    train = TrainingData(settings, splits)
     flops = settings.steps_per_execution * training_flops(
         inference_flops(trainer.networks[0]),
         workload.batch_size,
@@ -228,9 +231,7 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
     trainer.fit(
         train,
         epochs=_ENDLESS,
-        validation_data=recipe.evaluation_data(
-            settings, splits, splits.validation
-        ),
+        validation_data=evaluation_data(settings, splits, splits.validation),
         callbacks=callbacks,
         verbose=0,
     )
@@ -292,7 +293,7 @@ def serve_grafts(channel: Channel, workload: Workload, folder: str) -> None:
     while True:
         count = channel.receive()["count"]
         began = time.perf_counter()
-        graft = recipe.make_graft_callback(settings)
+        graft = make_graft_callback(settings)
         graft.set_model(trainer)
         graft.on_train_begin()
         seconds = []

@@ -16,8 +16,8 @@ from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import expected_calibration_error
 from keras_graft.compare.study import Run
 from keras_graft.diagnosis.divergence import prediction_divergence
-from keras_graft.runs import recipe
 from keras_graft.runs import results
+from keras_graft.runs.batches import steps_per_epoch
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
@@ -42,7 +42,7 @@ def run_flops(run: Run, settings: Any, splits: Any) -> int:
         splits: Its images.
     """
     shape = (splits.num_classes, splits.train.images.shape[1:])
-    steps = recipe.steps_per_epoch(settings, splits)
+    steps = steps_per_epoch(settings, splits)
     return training_flops(
         model_flops(settings.model, *shape),
         settings.epochs * steps * settings.batch_size,

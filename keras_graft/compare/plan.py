@@ -12,6 +12,8 @@ from keras_graft.compare import study as studies
 from keras_graft.compare.study import Run
 from keras_graft.compare.study import Study
 from keras_graft.runs import recipe
+from keras_graft.runs.batches import TrainingData
+from keras_graft.runs.batches import steps_per_epoch
 
 _CALIBRATION_STEPS = 20
 # Data, graph, tests of a run: what is not training.
@@ -41,8 +43,8 @@ def calibrate(study: Study, run: Run, splits: Any, flops: int) -> float:
     """Seconds for an operation, from a few steps of a run."""
     settings = studies.settings_of(study, run, study.grid[0])
     trainer = recipe.make_trainer(settings, splits)
-    batches = recipe.TrainingData(settings, splits).from_epoch(0)
-    steps = recipe.steps_per_epoch(settings, splits)
+    batches = TrainingData(settings, splits).from_epoch(0)
+    steps = steps_per_epoch(settings, splits)
     # The first steps make the graph.
     trainer.fit(batches, steps_per_epoch=2, verbose=0)
     started = time.monotonic()

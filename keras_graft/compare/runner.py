@@ -16,7 +16,6 @@ import keras
 import tqdm
 
 from keras_graft import data
-from keras_graft import launch
 from keras_graft.compare import measure
 from keras_graft.compare import outcomes
 from keras_graft.compare import plan
@@ -30,7 +29,8 @@ from keras_graft.compare.study import Study
 from keras_graft.compare.study import arm_runs
 from keras_graft.compare.study import settings_of
 from keras_graft.compare.study import tuning_runs
-from keras_graft.runs import recipe
+from keras_graft.runs import run as one_run
+from keras_graft.runs.batches import load_splits
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
@@ -112,7 +112,7 @@ def _read(records_file):
 
 def _load(settings):
     try:
-        return recipe.load_splits(settings)
+        return load_splits(settings)
     except data.DataUnavailableError as error:
         raise RunError(str(error), DATA_UNAVAILABLE) from error
     except ValueError as error:
@@ -193,7 +193,7 @@ def _do(study, run, chosen, cost, bar, signals):
 def _train(run: Run, settings: Any, signals: StopSignals) -> tuple[int, float]:
     """Trains; returns the exit code and the seconds it took."""
     try:
-        code = launch.run(settings, signals)
+        code = one_run.run(settings, signals)
     except RunError as error:
         if error.exit_code != ALL_DIVERGED or run.pair is None:
             raise

@@ -7,7 +7,10 @@
 | `lock` | one job at a time in a folder |
 | `signals`, `interruption` | SIGTERM and SIGINT end a run at a good moment |
 | `strategy` | devices, replicas, precision |
-| `recipe` | settings -> networks, optimizers, data, callbacks |
+| `run` | a run from its flags to its report |
+| `recipe` | settings -> networks and optimizers |
+| `batches` | settings -> images and their batches |
+| `callbacks` | settings -> callbacks |
 | `resuming` | what a run goes on with, and what is said about it |
 | `progress` | one bar for the whole run |
 | `run_logs` | `history.csv` and `coefficients.csv` |

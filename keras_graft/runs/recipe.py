@@ -1,142 +1,24 @@
 """From settings to what trains: networks, optimizers, data, callbacks."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_graft import data
 from keras_graft import grafting
 from keras_graft import models
-from keras_graft.data.epoch_dataset import EpochDataset
-from keras_graft.diagnosis import InvalidFilterMonitor
-from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
 from keras_graft.optimizers.coupled_sgd import CoupledSGD
+from keras_graft.runs.batches import MIXING
+from keras_graft.runs.batches import steps_per_epoch
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.progress import Progress
-from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_logs import CoefficientLogger
-from keras_graft.runs.run_logs import HistoryLogger
 from keras_graft.swa import HeldSchedule
-from keras_graft.swa import StochasticWeightAveraging
 from keras_graft.trainer import GraftTrainer
 
 # The paper's steps, as shares of the epochs: 60, 120 and 180 of 200.
 _STEPS = (0.3, 0.6, 0.9)
-_MIXING = ("cutmix", "mixup")
-# Images that the divergence between the networks is measured on.
-_DIVERGENCE_IMAGES = 512
-
-
-def load_splits(settings: Any) -> data.Splits:
-    """Reads the images of a run."""
-    return data.load(
-        settings.dataset,
-        data_dir=settings.data_dir,
-        train_examples=settings.train_examples,
-        validation_fraction=settings.validation_fraction,
-        seed=settings.seed,
-    )
-
-
-def steps_per_epoch(settings: Any, splits: data.Splits) -> int:
-    """Number of whole batches in an epoch."""
-    return data.steps_per_epoch(
-        len(splits.train), settings.batch_size, settings.steps_per_epoch
-    )
-
-
-def check_division(settings: Any, steps: int, devices: int) -> None:
-    """Refuses batches and steps that do not come out even.
-
-    Args:
-        settings: The run's flags.
-        steps: Steps in an epoch.
-        devices: Devices that share a step.
-
-    Raises:
-        ValueError: If a batch cannot be split over the devices, or an epoch
-            into executions.
-    """
-    if settings.batch_size % devices:
-        raise ValueError(
-            f"--batch_size={settings.batch_size} does not split evenly over "
-            f"{devices} devices. Let it be a multiple of {devices}."
-        )
-    together = settings.steps_per_execution
-    if together > 1 and devices > 1:
-        raise ValueError(
-            f"--steps_per_execution={together} works on one device, and "
-            f"{devices} share a step: Keras repeats the step in a loop, in "
-            "which TensorFlow cannot merge replicas. Leave it out."
-        )
-    if steps % together:
-        # Keras would go on into the next epoch's data.
-        divisors = [n for n in range(1, steps + 1) if steps % n == 0]
-        raise ValueError(
-            f"--steps_per_execution={together} does not divide the {steps} "
-            "steps of an epoch. Give one of "
-            f"{', '.join(map(str, divisors))}, or another --steps_per_epoch."
-        )
-
-
-class TrainingData(EpochDataset):
-    """The batches to train on, from any epoch on.
-
-    Args:
-        settings: The run's flags.
-        splits: Its images.
-    """
-
-    def __init__(self, settings: Any, splits: data.Splits):
-        self._settings = settings
-        self._splits = splits
-        self.steps_per_epoch = steps_per_epoch(settings, splits)
-
-    def from_epoch(self, epoch):
-        settings = self._settings
-        return _shared_out(
-            data.training_batches(
-                self._splits.train,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                augment=settings.augment,
-                num_networks=settings.num_networks,
-                batches=settings.batches,
-                num_classes=self._splits.num_classes,
-                initial_epoch=epoch,
-                steps_per_epoch=settings.steps_per_epoch,
-            )
-        )
-
-
-def monitored_split(splits: data.Splits) -> data.Split:
-    """The split that the shipped network is chosen on."""
-    return splits.test if splits.validation is None else splits.validation
-
-
-def evaluation_data(settings: Any, splits: data.Splits, split: Any) -> Any:
-    """Batches to evaluate on, with the labels that the loss takes."""
-    batches = data.evaluation_batches(split, max(settings.batch_size, 256))
-    if settings.augment in _MIXING:
-        batches = batches.map(
-            lambda x, y: (x, keras.ops.one_hot(y, splits.num_classes))
-        )
-    return _shared_out(batches)
-
-
-def _shared_out(batches):
-    """Lets each of several workers take its part of every batch."""
-    options = tf.data.Options()
-    # TensorFlow would look for files to share out first.
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
-    )
-    return batches.with_options(options)
 
 
 def learning_rates(settings: Any) -> list[float]:
@@ -206,7 +88,7 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
             )
             for rate in learning_rates(settings)
         ],
-        loss=loss(settings.augment in _MIXING),
+        loss=loss(settings.augment in MIXING),
         metrics=["accuracy"],
         steps_per_execution=settings.steps_per_execution,
         jit_compile="auto" if settings.jit is None else settings.jit,
@@ -285,112 +167,3 @@ def _fits(found, expected):
         size in (None, wanted)
         for size, wanted in zip(found, expected, strict=True)
     )
-
-
-def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
-    """The graft that the settings ask for, or None."""
-    if not settings.graft:
-        return None
-    arguments = {
-        "source": settings.graft_source,
-        "every": settings.graft_every,
-        "start": settings.graft_start,
-        "stop": settings.graft_stop,
-    }
-    if settings.graft_source != "external":
-        arguments["threshold"] = settings.graft_threshold
-    else:
-        arguments["criterion"] = settings.graft_criterion
-        arguments["blend"] = settings.graft_blend
-        if settings.graft_criterion != "gamma":
-            arguments["amplitude"] = settings.graft_amplitude
-            arguments["slope"] = settings.graft_slope
-    return grafting.GraftCallback(**arguments)
-
-
-def make_callbacks(
-    settings: Any,
-    splits: data.Splits,
-    directory: RunDirectory,
-    graft: grafting.GraftCallback | None,
-    steps: int,
-    writes: bool = True,
-) -> tuple[list[keras.callbacks.Callback], InvalidFilterMonitor]:
-    """Everything that watches or steers a run.
-
-    Args:
-        settings: The run's flags.
-        splits: Its images.
-        directory: Its folder.
-        graft: The callback that grafts, or None.
-        steps: Steps in an epoch.
-        writes: Whether this process writes into the folder, and shows how
-            far the run is.
-
-    Returns:
-        The callbacks, and the one among them that counts filters.
-    """
-    monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
-    callbacks: list = [] if graft is None else [graft]
-    callbacks.append(monitor)
-    if settings.num_networks > 1:
-        images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
-        callbacks.append(DivergenceMonitor(images))
-    if not writes:
-        return callbacks, monitor
-    callbacks.append(HistoryLogger(directory.history))
-    if graft is not None:
-        callbacks.append(CoefficientLogger(graft, directory.coefficients))
-    callbacks += _tensorboard(directory)
-    callbacks.append(Progress(settings.epochs, steps))
-    return callbacks, monitor
-
-
-def make_swa_callback(
-    settings: Any,
-    splits: data.Splits,
-    batches: TrainingData,
-    graft: grafting.GraftCallback | None,
-) -> StochasticWeightAveraging | None:
-    """The weight averaging that the settings ask for, or None.
-
-    Args:
-        settings: The run's flags.
-        splits: Its images.
-        batches: Its training data; an epoch of it is what the statistics of
-            BatchNormalization are computed from.
-        graft: The callback that grafts, or None.
-    """
-    start = swa_start(settings)
-    if start is None:
-        return None
-
-    def images():
-        first = batches.from_epoch(0).take(batches.steps_per_epoch)
-        return np.concatenate([_first_view(x) for x, _ in first])
-
-    grafted_to_the_end = graft is not None and settings.graft_stop is None
-    return StochasticWeightAveraging(
-        # One epoch at least, however few there are.
-        min(start, settings.epochs - 1),
-        images,
-        settings.batch_size,
-        grafted_to_the_end and settings.graft_source == "external",
-        evaluation_data(settings, splits, monitored_split(splits)),
-    )
-
-
-def _first_view(images):
-    return images["network_0"] if isinstance(images, dict) else images
-
-
-def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        return []
-    return [
-        keras.callbacks.TensorBoard(
-            str(directory.tensorboard), write_graph=False
-        )
-    ]

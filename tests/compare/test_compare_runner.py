@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     study = make_study(folder, names=("single", "swa", "ensemble"))
     launched = []
-    launch = runner.launch.run
+    launch = runner.one_run.run
 
     def killed_in_third_run(settings, signals):
         launched.append(settings.workdir)
@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
         return launch(settings, signals)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner.launch, "run", killed_in_third_run)
+        patch.setattr(runner.one_run, "run", killed_in_third_run)
         with pytest.raises(Interrupted):
             start(study)
         before = records.read(folder / "records.json")
@@ -97,7 +97,7 @@ def test_records_hold_no_path_of_this_machine(finished):
 
 def test_finished_study_does_nothing_but_its_report(finished, monkeypatch):
     study, _, _, found = finished
-    monkeypatch.delattr(runner.launch, "run")
+    monkeypatch.delattr(runner.one_run, "run")
     report = study.folder / "report.html"
     report.unlink()
     assert start(study) == 0
@@ -111,13 +111,13 @@ def test_records_alone_continue_a_study(finished, tmp_path, monkeypatch):
     more = make_study(tmp_path, names=names)
     records.write(tmp_path / "records.json", found)
     launched = []
-    launch = runner.launch.run
+    launch = runner.one_run.run
 
     def counted(settings, signals):
         launched.append(settings.workdir.split("/")[-2])
         return launch(settings, signals)
 
-    monkeypatch.setattr(runner.launch, "run", counted)
+    monkeypatch.setattr(runner.one_run, "run", counted)
     assert start(more) == 0
     assert launched == ["mutual"]
     after = records.read(tmp_path / "records.json")
@@ -153,7 +153,7 @@ def test_records_that_were_computed_another_way_are_taken(
         for record in found
     ]
     records.write(tmp_path / "records.json", older)
-    monkeypatch.delattr(runner.launch, "run")
+    monkeypatch.delattr(runner.one_run, "run")
     assert start(make_study(tmp_path, names=("single", "swa", "ensemble"))) == 0
     assert records.read(tmp_path / "records.json") == older
 
@@ -176,7 +176,7 @@ def test_teacher_of_finished_students_is_not_trained_again(
     )
     found = make_record("distillation", flags=flags)
     records.write(tmp_path / "records.json", [found])
-    monkeypatch.delattr(runner.launch, "run")
+    monkeypatch.delattr(runner.one_run, "run")
     assert start(study) == 0
     assert records.read(tmp_path / "records.json") == [found]
     assert not (tmp_path / "teacher").exists()
@@ -229,7 +229,7 @@ def test_divergence_is_a_result_of_the_tuning_and_an_end_for_an_arm(
     def diverge(settings, signals):
         raise RunError("Every network diverged", ALL_DIVERGED)
 
-    monkeypatch.setattr(runner.launch, "run", diverge)
+    monkeypatch.setattr(runner.one_run, "run", diverge)
     with pytest.raises(RunError, match="Every network diverged"):
         start(study)
     tuned = [outcomes.read(run.folder) for run in studies.tuning_runs(study)]
@@ -241,7 +241,7 @@ def test_divergence_is_a_result_of_the_tuning_and_an_end_for_an_arm(
 def test_run_that_ends_early_ends_the_study_with_its_exit_code(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(runner.launch, "run", lambda settings, signals: 143)
+    monkeypatch.setattr(runner.one_run, "run", lambda settings, signals: 143)
     study = make_study(tmp_path)
     assert start(study) == 143
     (run,) = studies.arm_runs(study)

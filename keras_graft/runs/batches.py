@@ -1,0 +1,118 @@
+"""From settings to the images of a run, and their batches."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_graft import data
+from keras_graft.data.epoch_dataset import EpochDataset
+
+MIXING = ("cutmix", "mixup")
+
+
+def load_splits(settings: Any) -> data.Splits:
+    """Reads the images of a run."""
+    return data.load(
+        settings.dataset,
+        data_dir=settings.data_dir,
+        train_examples=settings.train_examples,
+        validation_fraction=settings.validation_fraction,
+        seed=settings.seed,
+    )
+
+
+def steps_per_epoch(settings: Any, splits: data.Splits) -> int:
+    """Number of whole batches in an epoch."""
+    return data.steps_per_epoch(
+        len(splits.train), settings.batch_size, settings.steps_per_epoch
+    )
+
+
+def check_division(settings: Any, steps: int, devices: int) -> None:
+    """Refuses batches and steps that do not come out even.
+
+    Args:
+        settings: The run's flags.
+        steps: Steps in an epoch.
+        devices: Devices that share a step.
+
+    Raises:
+        ValueError: If a batch cannot be split over the devices, or an epoch
+            into executions.
+    """
+    if settings.batch_size % devices:
+        raise ValueError(
+            f"--batch_size={settings.batch_size} does not split evenly over "
+            f"{devices} devices. Let it be a multiple of {devices}."
+        )
+    together = settings.steps_per_execution
+    if together > 1 and devices > 1:
+        raise ValueError(
+            f"--steps_per_execution={together} works on one device, and "
+            f"{devices} share a step: Keras repeats the step in a loop, in "
+            "which TensorFlow cannot merge replicas. Leave it out."
+        )
+    if steps % together:
+        # Keras would go on into the next epoch's data.
+        divisors = [n for n in range(1, steps + 1) if steps % n == 0]
+        raise ValueError(
+            f"--steps_per_execution={together} does not divide the {steps} "
+            "steps of an epoch. Give one of "
+            f"{', '.join(map(str, divisors))}, or another --steps_per_epoch."
+        )
+
+
+class TrainingData(EpochDataset):
+    """The batches to train on, from any epoch on.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+    """
+
+    def __init__(self, settings: Any, splits: data.Splits):
+        self._settings = settings
+        self._splits = splits
+        self.steps_per_epoch = steps_per_epoch(settings, splits)
+
+    def from_epoch(self, epoch):
+        settings = self._settings
+        return _shared_out(
+            data.training_batches(
+                self._splits.train,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                augment=settings.augment,
+                num_networks=settings.num_networks,
+                batches=settings.batches,
+                num_classes=self._splits.num_classes,
+                initial_epoch=epoch,
+                steps_per_epoch=settings.steps_per_epoch,
+            )
+        )
+
+
+def monitored_split(splits: data.Splits) -> data.Split:
+    """The split that the shipped network is chosen on."""
+    return splits.test if splits.validation is None else splits.validation
+
+
+def evaluation_data(settings: Any, splits: data.Splits, split: Any) -> Any:
+    """Batches to evaluate on, with the labels that the loss takes."""
+    batches = data.evaluation_batches(split, max(settings.batch_size, 256))
+    if settings.augment in MIXING:
+        batches = batches.map(
+            lambda x, y: (x, keras.ops.one_hot(y, splits.num_classes))
+        )
+    return _shared_out(batches)
+
+
+def _shared_out(batches):
+    """Lets each of several workers take its part of every batch."""
+    options = tf.data.Options()
+    # TensorFlow would look for files to share out first.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return batches.with_options(options)

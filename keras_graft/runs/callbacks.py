@@ -1,0 +1,133 @@
+"""From settings to callbacks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_graft import data
+from keras_graft import grafting
+from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.runs.batches import TrainingData
+from keras_graft.runs.batches import evaluation_data
+from keras_graft.runs.batches import monitored_split
+from keras_graft.runs.progress import Progress
+from keras_graft.runs.recipe import swa_start
+from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_logs import CoefficientLogger
+from keras_graft.runs.run_logs import HistoryLogger
+from keras_graft.swa import StochasticWeightAveraging
+
+# Images that the divergence between the networks is measured on.
+_DIVERGENCE_IMAGES = 512
+
+
+def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
+    """The graft that the settings ask for, or None."""
+    if not settings.graft:
+        return None
+    arguments = {
+        "source": settings.graft_source,
+        "every": settings.graft_every,
+        "start": settings.graft_start,
+        "stop": settings.graft_stop,
+    }
+    if settings.graft_source != "external":
+        arguments["threshold"] = settings.graft_threshold
+    else:
+        arguments["criterion"] = settings.graft_criterion
+        arguments["blend"] = settings.graft_blend
+        if settings.graft_criterion != "gamma":
+            arguments["amplitude"] = settings.graft_amplitude
+            arguments["slope"] = settings.graft_slope
+    return grafting.GraftCallback(**arguments)
+
+
+def make_callbacks(
+    settings: Any,
+    splits: data.Splits,
+    directory: RunDirectory,
+    graft: grafting.GraftCallback | None,
+    steps: int,
+    writes: bool = True,
+) -> tuple[list[keras.callbacks.Callback], InvalidFilterMonitor]:
+    """Everything that watches or steers a run.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+        directory: Its folder.
+        graft: The callback that grafts, or None.
+        steps: Steps in an epoch.
+        writes: Whether this process writes into the folder, and shows how
+            far the run is.
+
+    Returns:
+        The callbacks, and the one among them that counts filters.
+    """
+    monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
+    callbacks: list = [] if graft is None else [graft]
+    callbacks.append(monitor)
+    if settings.num_networks > 1:
+        images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
+        callbacks.append(DivergenceMonitor(images))
+    if not writes:
+        return callbacks, monitor
+    callbacks.append(HistoryLogger(directory.history))
+    if graft is not None:
+        callbacks.append(CoefficientLogger(graft, directory.coefficients))
+    callbacks += _tensorboard(directory)
+    callbacks.append(Progress(settings.epochs, steps))
+    return callbacks, monitor
+
+
+def make_swa_callback(
+    settings: Any,
+    splits: data.Splits,
+    batches: TrainingData,
+    graft: grafting.GraftCallback | None,
+) -> StochasticWeightAveraging | None:
+    """The weight averaging that the settings ask for, or None.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+        batches: Its training data; an epoch of it is what the statistics of
+            BatchNormalization are computed from.
+        graft: The callback that grafts, or None.
+    """
+    start = swa_start(settings)
+    if start is None:
+        return None
+
+    def images():
+        first = batches.from_epoch(0).take(batches.steps_per_epoch)
+        return np.concatenate([_first_view(x) for x, _ in first])
+
+    grafted_to_the_end = graft is not None and settings.graft_stop is None
+    return StochasticWeightAveraging(
+        # One epoch at least, however few there are.
+        min(start, settings.epochs - 1),
+        images,
+        settings.batch_size,
+        grafted_to_the_end and settings.graft_source == "external",
+        evaluation_data(settings, splits, monitored_split(splits)),
+    )
+
+
+def _first_view(images):
+    return images["network_0"] if isinstance(images, dict) else images
+
+
+def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        return []
+    return [
+        keras.callbacks.TensorBoard(
+            str(directory.tensorboard), write_graph=False
+        )
+    ]

@@ -1,0 +1,309 @@
+"""The life of one run, from its flags to its report."""
+
+import contextlib
+import errno
+
+from keras_graft import flags
+from keras_graft.checkpoint.files import CheckpointWriteError
+from keras_graft.runs.exit_codes import ALL_DIVERGED
+from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
+from keras_graft.runs.exit_codes import DONE
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.lock import DirectoryLock
+from keras_graft.runs.lock import refuse_locked
+from keras_graft.runs.resuming import restore
+from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.threads import share_out_threads
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+def run(settings, signals, cluster=None, owns_process=False):
+    """Trains, evaluates and writes the run directory.
+
+    Args:
+        settings: What `flags.settings` returns.
+        signals: A `StopSignals` that is entered.
+        cluster: The `Cluster` to train on, or None for this process alone.
+            Its chief writes the run directory, the others write nothing.
+        owns_process: Whether nothing else is to train in this process, so
+            that the run may choose TensorFlow's threads.
+
+    Returns:
+        Exit code.
+
+    Raises:
+        RunError: If the run is refused or fails in a known way.
+        Interrupted: If a signal ends it.
+    """
+    directory = RunDirectory(settings.workdir)
+    flags_text = flags.flags_text(settings)
+    if directory.is_finished(settings, flags_text):
+        print(f"This run is finished: {directory.results}")
+        return DONE
+    # The first one locks the folder, after all have looked at it.
+    is_chief = cluster is None or cluster.is_chief
+    if is_chief:
+        refuse_locked(directory.path)
+
+    from keras_graft.runs import strategy as devices
+
+    devices.import_tensorflow_quietly()
+    if owns_process:
+        share_out_threads(settings)
+    strategy = None
+    if not settings.plan:
+        strategy = devices.make_strategy(
+            settings.strategy, settings.replicas, cluster
+        )
+        signals.take_back()
+    devices.set_precision(settings.precision)
+
+    from keras_graft.runs import teamwork
+
+    team = None if settings.plan else cluster
+    with teamwork.team(team, settings, signals) as watch:
+        splits = _splits(settings)
+        teamwork.refuse_other_runs(strategy, flags_text, splits)
+        hosts = 1 if cluster is None else cluster.size
+        replicas = devices.replicas_of_a_host(
+            settings.strategy, settings.replicas
+        )
+        trainer, graft, steps = _make(
+            settings, splits, strategy, hosts * replicas
+        )
+        if settings.plan:
+            _print_plan(settings, splits, trainer, steps, replicas, hosts)
+            return DONE
+        _print_start(
+            settings, splits, steps, devices.describe_devices(strategy)
+        )
+        parts = (settings, signals, splits, directory, trainer, graft)
+        if not is_chief:
+            _train(*parts, flags_text, False, watch)
+            return DONE
+        with _disk_errors_named(directory):
+            directory.create()
+            with DirectoryLock(directory.path):
+                # Another job may have ended meanwhile.
+                if directory.is_finished(settings, flags_text):
+                    print(f"This run is finished: {directory.results}")
+                    return DONE
+                _train(*parts, flags_text, True, watch)
+    return DONE
+
+
+def _make(settings, splits, strategy, num_devices):
+    from keras_graft.runs import recipe
+    from keras_graft.runs import strategy as devices
+    from keras_graft.runs.batches import check_division
+    from keras_graft.runs.batches import steps_per_epoch
+    from keras_graft.runs.callbacks import make_graft_callback
+
+    try:
+        steps = steps_per_epoch(settings, splits)
+        check_division(settings, steps, num_devices)
+        with devices.scope_of(strategy):
+            trainer = recipe.make_trainer(settings, splits)
+        graft = make_graft_callback(settings)
+        if graft is not None:
+            graft.check(trainer)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    return trainer, graft, steps
+
+
+def _print_plan(settings, splits, trainer, steps, replicas, hosts):
+    from keras_graft.runs.batches import monitored_split
+    from keras_graft.runs.plan import plan
+
+    evaluated = len(monitored_split(splits))
+    _print_start(settings, splits, steps, f"{hosts} x {replicas} devices")
+    trainer.optimizer.build_for(trainer.networks)
+    print(plan(settings, trainer, steps, evaluated, replicas, hosts))
+
+
+def _train(
+    settings,
+    signals,
+    splits,
+    directory,
+    trainer,
+    graft,
+    flags_text,
+    writes,
+    watch,
+):
+    from keras_graft.runs import recipe
+    from keras_graft.runs import teamwork
+    from keras_graft.runs.batches import TrainingData
+    from keras_graft.runs.batches import evaluation_data
+    from keras_graft.runs.batches import monitored_split
+    from keras_graft.runs.callbacks import make_callbacks
+    from keras_graft.runs.callbacks import make_swa_callback
+    from keras_graft.runs.interruption import StopAtSignal
+
+    if writes:
+        directory.remove_stale()
+    checkpoint, notes = restore(settings, directory, trainer, flags_text)
+    if writes:
+        write_atomically(directory.flags, flags_text)
+    data = TrainingData(settings, splits)
+    swa = make_swa_callback(settings, splits, data, graft)
+    callbacks, monitor = make_callbacks(
+        settings, splits, directory, graft, data.steps_per_epoch, writes
+    )
+    with signals.deferred(), _out_of_memory_named(settings):
+        trainer.fit(
+            data,
+            epochs=settings.epochs,
+            initial_epoch=checkpoint.epoch,
+            validation_data=evaluation_data(
+                settings, splits, monitored_split(splits)
+            ),
+            callbacks=[
+                checkpoint,
+                StopAtSignal(signals),
+                *watch,
+                *callbacks,
+                *([] if swa is None else [swa]),
+            ],
+            verbose=0,
+        )
+    if "live" not in trainer.status:
+        raise RunError(
+            "Every network diverged, so there is none to ship. Lower "
+            f"--learning_rate={settings.learning_rate} and give another "
+            f"--workdir. The last good checkpoint is in "
+            f"{directory.checkpoints}.",
+            ALL_DIVERGED,
+        )
+    test_logs = trainer.evaluate(
+        evaluation_data(settings, splits, splits.test),
+        verbose=0,
+        return_dict=True,
+    )
+    for network in trainer.networks:
+        # So that plain Keras can evaluate the file as it is loaded. On every
+        # worker, since it makes variables.
+        network.compile(
+            optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
+        )
+    if writes:
+        _finish(
+            settings,
+            splits,
+            directory,
+            trainer,
+            monitor,
+            test_logs,
+            checkpoint.seconds,
+            flags_text,
+            notes,
+            swa,
+        )
+    teamwork.leave_together(trainer.distribute_strategy)
+
+
+@contextlib.contextmanager
+def _disk_errors_named(directory):
+    try:
+        yield
+    except CheckpointWriteError as error:
+        raise RunError(str(error)) from error
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise RunError(
+            f"{directory.path} cannot be written: {error}. Make room, or let "
+            "the folder be written, and start the same command again: it goes "
+            "on from the newest checkpoint."
+        ) from error
+
+
+@contextlib.contextmanager
+def _out_of_memory_named(settings):
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise RunError(
+            f"Out of memory with {settings.num_networks} networks and batches "
+            f"of {settings.batch_size}. All networks are held at once: give "
+            "fewer --num_networks, a smaller --batch_size or "
+            f"--precision=bfloat16. {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _splits(settings):
+    from keras_graft import data
+    from keras_graft.runs.batches import load_splits
+
+    try:
+        return load_splits(settings)
+    except data.DataUnavailableError as error:
+        raise RunError(str(error), DATA_UNAVAILABLE) from error
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def _print_start(settings, splits, steps, devices):
+    validation = 0 if splits.validation is None else len(splits.validation)
+    print(
+        f"{settings.num_networks} x {settings.model} on {settings.dataset}: "
+        f"{len(splits.train)} training, {validation} validation, "
+        f"{len(splits.test)} test images; {settings.epochs} epochs of {steps} "
+        f"steps; {devices}"
+    )
+    dropped = len(splits.train) - steps * settings.batch_size
+    if settings.steps_per_epoch is None and dropped:
+        print(
+            f"The last {dropped} images of each epoch's order make no whole "
+            "batch and are left out; they differ from epoch to epoch."
+        )
+    print(f"Run directory: {settings.workdir}")
+
+
+def _finish(
+    settings,
+    splits,
+    directory,
+    trainer,
+    monitor,
+    test_logs,
+    seconds,
+    text,
+    notes,
+    swa,
+):
+    from keras_graft.runs import report
+    from keras_graft.runs import results
+
+    selected = trainer.networks.index(trainer.best_network)
+    history = results.read_history(directory.history)
+    averaged = 0 if swa is None else max(swa.num_epochs)
+    found = results.run_results(
+        settings,
+        splits,
+        history,
+        selected,
+        list(trainer.status),
+        test_logs,
+        monitor.count(),
+        monitor.total_filters,
+        seconds,
+        notes,
+        averaged,
+    )
+    for k, network in enumerate(trainer.networks):
+        directory.save_network(network, directory.network(k))
+    directory.save_network(trainer.best_network, directory.shipped)
+    coefficients = report.read_coefficients(directory.coefficients)
+    page = report.report_html(found, history, coefficients, text)
+    write_atomically(directory.report, page)
+    # Last: a run with this file is finished.
+    write_atomically(directory.results, found.to_json())
+    print(results.summary(found, monitor.before, directory.shipped, averaged))
+    print(f"\n  report            {directory.report}")
