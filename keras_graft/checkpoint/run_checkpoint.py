@@ -26,7 +26,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class RunCheckpoint(CheckpointCallback):
-    """Saves a run at the end of every epoch, and restores it.
+    """Saves a run at the end of every epoch, and goes on with it.
+
+    Given to `fit`, it brings the trainer to where the newest checkpoint in
+    its folder was, if there is one, and `fit` begins with the next epoch.
 
     A checkpoint holds every variable of every network, slots and counters of
     every optimizer, states of seed generators, the networks' health, the
@@ -55,10 +58,10 @@ class RunCheckpoint(CheckpointCallback):
     ```python
     train = keras_graft.data.EpochOrdered((x, y), batch_size=64, seed=0)
     checkpoint = keras_graft.RunCheckpoint("run/checkpoints")
+    # The first time from the beginning, then from where it was.
     trainer.fit(
         train,
         epochs=200,
-        initial_epoch=checkpoint.restore(trainer),
         callbacks=[checkpoint, keras_graft.GraftCallback()],
     )
     ```
@@ -150,6 +153,10 @@ class RunCheckpoint(CheckpointCallback):
         )
         self._assigned = True
 
+    def resume(self, trainer, initial_epoch):
+        # Else `restore` was called, or `before_training` will complain.
+        return initial_epoch or self.restore(trainer)
+
     def before_training(self, trainer, callbacks):
         self._others = [c for c in callbacks if c is not self]
         self._history = next(
@@ -157,9 +164,8 @@ class RunCheckpoint(CheckpointCallback):
         )
         if self._epoch is None and files.checkpoint_paths(self.directory):
             raise ValueError(
-                f"{self.directory} holds the checkpoints of a run. Go on with "
-                "it: fit(..., initial_epoch=checkpoint.restore(trainer)), or "
-                "give another folder."
+                f"{self.directory} holds the checkpoints of a run. Leave "
+                "`initial_epoch` out to go on with it, or give another folder."
             )
         if self._found is None:
             return False

@@ -7,9 +7,11 @@ from keras_graft.distillation.mutual import peer_probabilities
 from keras_graft.distillation.soft_targets import SoftTargetDistillation
 from keras_graft.distillation.softening import softened_divergence
 from keras_graft.distillation.teacher import TeacherDistillation
+from keras_graft.distillation.term import DistillationInputs
 from keras_graft.distillation.term import DistillationTerm
 
 __all__ = [
+    "DistillationInputs",
     "DistillationTerm",
     "FeatureTaps",
     "MutualDistillation",

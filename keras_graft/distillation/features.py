@@ -110,26 +110,18 @@ class PeerFeatureDistillation(DistillationTerm):
     def feature_layers(self):
         return (self.loss.teacher_layer_name, self.loss.student_layer_name)
 
-    def losses(
-        self,
-        inputs,
-        logits,
-        live,
-        sample_weights,
-        iterations=None,
-        features=None,
-    ):
-        del inputs, sample_weights
+    def losses(self, given):
+        live = given.live
         taught, learned = self.feature_layers
         # Zeros for a network that is not live: 0 times NaN is NaN.
         teachers, students = (
             [
                 _where_live(found[name], live[k])
-                for k, found in enumerate(features)
+                for k, found in enumerate(given.features)
             ]
             for name in (taught, learned)
         )
-        weights = self.weights(iterations, len(logits))
+        weights = self.weights(given.iterations, len(students))
         found = []
         for k, student in enumerate(students):
             peers = [j for j in range(len(students)) if j != k]

@@ -49,23 +49,15 @@ class SoftTargetDistillation(DistillationTerm):
         """
         raise NotImplementedError
 
-    def losses(
-        self,
-        inputs,
-        logits,
-        live,
-        sample_weights,
-        iterations=None,
-        features=None,
-    ):
-        del features  # It looks at predictions only.
-        targets, present = self.targets(inputs, logits, live)
-        weights = self.weights(iterations, len(logits))
+    def losses(self, given):
+        logits = given.logits
+        targets, present = self.targets(given.inputs, logits, given.live)
+        weights = self.weights(given.iterations, len(logits))
         return [
             weights[k]
             * present[k]
             * softened_divergence(
-                targets[k], logits[k], self.temperature, sample_weights[k]
+                targets[k], logits[k], self.temperature, given.sample_weights[k]
             )
             for k in range(len(logits))
         ]

@@ -1,5 +1,6 @@
 """What every distillation term has: a weight, constant or with a course."""
 
+import dataclasses
 import math
 import numbers
 from collections.abc import Sequence
@@ -7,6 +8,30 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillationInputs:
+    """What a distillation term may look at in a step.
+
+    Attributes:
+        inputs: The batch as each of the N networks sees it.
+        logits: N finite tensors of shape (batch, classes), float32.
+        live: Shape (N,), float32: 1 for a network that may teach.
+        sample_weights: N tensors of shape (batch,) or None.
+        iterations: N integer scalars: the steps that each network's
+            optimizer has taken, for a weight that is a schedule. A step that
+            a network skips does not count. None where no weight needs them.
+        features: For each network the outputs of `feature_layers`, by name,
+            not necessarily finite. None where no term looks at them.
+    """
+
+    inputs: Sequence
+    logits: Sequence[tf.Tensor]
+    live: tf.Tensor
+    sample_weights: Sequence[tf.Tensor | None]
+    iterations: Sequence[tf.Tensor] | None = None
+    features: Sequence[dict[str, tf.Tensor]] | None = None
 
 
 class DistillationTerm:
@@ -31,27 +56,11 @@ class DistillationTerm:
     def __init__(self, weight=1.0):
         self.weight = _checked_weight(weight)
 
-    def losses(
-        self,
-        inputs: Sequence,
-        logits: Sequence[tf.Tensor],
-        live: tf.Tensor,
-        sample_weights: Sequence[tf.Tensor | None],
-        iterations: Sequence[tf.Tensor] | None = None,
-        features: Sequence[dict[str, tf.Tensor]] | None = None,
-    ) -> list[tf.Tensor]:
+    def losses(self, given: DistillationInputs) -> list[tf.Tensor]:
         """The weighted term of each network.
 
         Args:
-            inputs: The batch as each of the N networks sees it.
-            logits: N finite tensors of shape (batch, classes), float32.
-            live: Shape (N,), float32: 1 for a network that may teach.
-            sample_weights: N tensors of shape (batch,) or None.
-            iterations: N integer scalars: the steps that each network's
-                optimizer has taken, for a weight that is a schedule. A step
-                that a network skips does not count.
-            features: For each network the outputs of `feature_layers`, by
-                name, not necessarily finite.
+            given: What the networks saw and made of it.
 
         Returns:
             N scalar tensors, float32.
@@ -64,7 +73,7 @@ class DistillationTerm:
         """The weight for each network in this step.
 
         Args:
-            iterations: As for `losses`.
+            iterations: As in `DistillationInputs`.
             num_networks: N.
 
         Raises:

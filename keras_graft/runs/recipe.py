@@ -76,7 +76,7 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     trainer = GraftTrainer(
         networks,
         distillation=_terms(settings, splits),
-        recompute=settings.recompute,
+        accelerate=True if settings.recompute else "no_recompute",
     )
     steps = steps_per_epoch(settings, splits)
     trainer.compile(

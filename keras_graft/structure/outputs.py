@@ -1,5 +1,7 @@
 """What networks give: logits or probabilities."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -77,3 +79,26 @@ def as_probabilities(outputs: tf.Tensor, from_logits: bool) -> tf.Tensor:
     if outputs.shape[-1] == 1:
         return tf.sigmoid(outputs)
     return tf.nn.softmax(outputs)
+
+
+def mean_probabilities(
+    outputs: Sequence[tf.Tensor], live: tf.Tensor, from_logits: bool
+) -> tf.Tensor:
+    """The ensemble: the mean of the live networks' probabilities.
+
+    Args:
+        outputs: N predictions of shape (batch, units).
+        live: Shape (N,), float32; if none is live, all count.
+        from_logits: Whether `outputs` are logits.
+
+    Returns:
+        Shape (batch, units), float32.
+    """
+    live = tf.where(tf.reduce_any(live > 0), live, tf.ones_like(live))
+    total = tf.add_n(
+        [
+            tf.where(alive, as_probabilities(output, from_logits), 0.0)
+            for alive, output in zip(tf.unstack(live > 0), outputs, strict=True)
+        ]
+    )
+    return total / tf.reduce_sum(live)

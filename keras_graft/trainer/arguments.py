@@ -7,11 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.acceleration.switch import combined
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import MutualDistillation
 from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.structure.conv_layers import leaf_layers
 from keras_graft.structure.outputs import final_activation
+from keras_graft.trainer.labels import check_from_logits
 from keras_graft.trainer.labels import label_kind
 from keras_graft.trainer.labels import uses_logits
 
@@ -53,6 +55,56 @@ def check_networks(networks: Sequence[keras.Model]) -> None:
                     "each one anew, or copy one with "
                     "keras.models.clone_model."
                 )
+
+
+def check_loss(loss: Any, networks: Sequence[keras.Model]) -> None:
+    """Refuses no loss, and one that takes the networks' outputs for others.
+
+    Args:
+        loss: What `compile(loss=...)` was given.
+        networks: N models.
+
+    Raises:
+        ValueError: If it is missing, or contradicts a last activation.
+    """
+    if loss is None:
+        raise ValueError(
+            "`loss` is missing: give a Keras loss, such as "
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+        )
+    for k, network in enumerate(networks):
+        check_from_logits(network, loss, f"network_{k}")
+
+
+def check_labelled(x: Any, y: Any) -> None:
+    """Refuses inputs without labels.
+
+    Args:
+        x: Inputs of one example, or None where they are not known yet.
+        y: Its labels, or None.
+
+    Raises:
+        ValueError: If there are inputs and no labels.
+    """
+    if x is not None and y is None:
+        raise ValueError(
+            "The networks learn from labels, and none came with the "
+            "inputs. Give `y`, or batches of `(x, y)`. Received: y=None"
+        )
+
+
+def renamed(config: dict[str, Any]) -> dict[str, Any]:
+    """A trainer's config with today's names of arguments.
+
+    Args:
+        config: What `get_config` returned, perhaps of a trainer that was
+            saved when `accelerate` was two arguments.
+    """
+    before = {"fused_batch_norm", "recompute"} & config.keys()
+    named = {name: config.pop(name) for name in before}
+    if named:
+        config["accelerate"] = combined(**named)
+    return config
 
 
 def check_synchronized(networks: Sequence[keras.Model], replicas: int) -> None:
@@ -167,6 +219,24 @@ def distillation_terms(
             "One network has no peers: mutual distillation does nothing."
         )
     return list(distillation)
+
+
+def active_terms(
+    terms: Sequence[DistillationTerm], num_networks: int
+) -> list[DistillationTerm]:
+    """The terms in the graph: 0 times NaN is NaN, so weight 0 is out.
+
+    Args:
+        terms: The trainer's terms.
+        num_networks: N.
+    """
+    return [
+        term
+        for term in terms
+        if term.weight
+        and term.ready
+        and (num_networks > 1 or not term.needs_peers)
+    ]
 
 
 def check_terms_ready(terms: Sequence[DistillationTerm], method: str) -> None:

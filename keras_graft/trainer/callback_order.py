@@ -51,6 +51,18 @@ class CheckpointCallback(StagedCallback, abc.ABC):
     stage = Stage.CHECKPOINT
 
     @abc.abstractmethod
+    def resume(self, trainer: Any, initial_epoch: int) -> int:
+        """Called by `fit` first of all.
+
+        Args:
+            trainer: The trainer, compiled.
+            initial_epoch: What `fit` was given.
+
+        Returns:
+            The epoch to begin with.
+        """
+
+    @abc.abstractmethod
     def before_training(
         self, trainer: Any, callbacks: list[keras.callbacks.Callback]
     ) -> bool:
@@ -96,31 +108,54 @@ def stage_of(callback: keras.callbacks.Callback) -> Stage:
     return Stage.OWN
 
 
-def in_order(callbacks: Any) -> Any:
+def in_order(callbacks: Any) -> list[keras.callbacks.Callback]:
     """Sorts what `fit` was given and adds a history where there is none.
 
     Args:
-        callbacks: As for `keras.Model.fit`; a `CallbackList` is sorted in
-            place.
+        callbacks: As for `keras.Model.fit`; not changed.
 
     Returns:
-        A list, or the same `CallbackList`.
+        A new list.
 
     Raises:
         ValueError: If a callback cannot work with several networks.
     """
-    ready = isinstance(callbacks, keras.callbacks.CallbackList)
-    given = callbacks.callbacks if ready else callbacks
-    found = [] if given is None else keras.tree.flatten(given)
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    found = [] if callbacks is None else keras.tree.flatten(callbacks)
     _refuse(found)
     # Keras would append its own after the checkpoint, which stores it.
     if not any(isinstance(c, keras.callbacks.History) for c in found):
         found.append(keras.callbacks.History())
-    found.sort(key=stage_of)
-    if not ready:
-        return found
-    callbacks.callbacks[:] = found
-    return callbacks
+    return sorted(found, key=stage_of)
+
+
+def as_given(
+    given: Any,
+    callbacks: Sequence[keras.callbacks.Callback],
+    trainer: Any,
+    epochs: int,
+) -> Any:
+    """What Keras' `fit` is to be given in the place of a user's callbacks.
+
+    A `CallbackList` may serve another `fit` too, so nothing is put into it.
+
+    Args:
+        given: What the trainer's `fit` was given.
+        callbacks: Those of it, in order, and the trainer's own.
+        trainer: The trainer.
+        epochs: As for `fit`.
+
+    Returns:
+        A list, or a new `CallbackList` if one was given: Keras adds no
+        progress bar to that.
+    """
+    if not isinstance(given, keras.callbacks.CallbackList):
+        return list(callbacks)
+    params = {"epochs": epochs, **(given.params or {})}
+    return keras.callbacks.CallbackList(
+        list(callbacks), model=trainer, **params
+    )
 
 
 def grafts_of(
@@ -130,14 +165,19 @@ def grafts_of(
     return [c for c in callbacks if isinstance(c, GraftCallback)]
 
 
+def checkpoints_of(
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> list[CheckpointCallback]:
+    """The callbacks that bring a trainer back to where a run was."""
+    return [c for c in callbacks if isinstance(c, CheckpointCallback)]
+
+
 def _refuse(callbacks):
     for callback in callbacks:
         if isinstance(callback, _REFUSED):
             raise ValueError(
                 f"{type(callback).__name__} cannot restore a GraftTrainer: "
                 "it knows one optimizer only, and neither seeds nor the "
-                "networks' health. Use keras_graft.RunCheckpoint: "
-                "checkpoint = RunCheckpoint(directory), then fit(..., "
-                "initial_epoch=checkpoint.restore(trainer), "
-                "callbacks=[checkpoint, ...])."
+                "networks' health. Use keras_graft.RunCheckpoint: fit(..., "
+                "callbacks=[RunCheckpoint(directory), ...])."
             )

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_graft.acceleration.shared_function import through_one_function
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import FeatureTaps
+from keras_graft.trainer.views import views_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,25 @@ def forward(network: keras.layers.Layer, x: Any, training: bool) -> tf.Tensor:
     if "training" in parameters or takes_any:
         return network(x, training=training)
     return network(x)
+
+
+def symbolic_outputs(networks: Sequence[keras.Model], x: Any) -> list:
+    """What networks give for a batch like `x`; builds those that are not.
+
+    Args:
+        networks: N models.
+        x: A batch of one example, or a view of it for each network.
+    """
+    return [
+        forward(network, keras.tree.map_structure(_symbolic, view), False)
+        for network, view in zip(
+            networks, views_of(x, len(networks)), strict=True
+        )
+    ]
+
+
+def _symbolic(tensor):
+    return keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)
 
 
 def feature_taps(

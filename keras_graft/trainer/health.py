@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.trainer.healing import first_non_finite
 from keras_graft.trainer.healing import heal
 
@@ -174,23 +173,6 @@ class Health:
     def status(self) -> "StatusList":
         return StatusList(self)
 
-    def watch(self, callbacks, grafts) -> None:
-        """Puts the recorder before the callbacks of a `fit`.
-
-        Args:
-            callbacks: A list or a Keras `CallbackList`, changed in place.
-            grafts: The grafts among them.
-        """
-        recorder = _Recorder(self._trainer, grafts)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.callbacks.insert(0, recorder)
-            for callback in callbacks.callbacks:
-                # A history may be as new as the recorder.
-                if isinstance(callback, keras.callbacks.History | _Recorder):
-                    callback.set_model(self._trainer)
-        else:
-            callbacks.insert(0, recorder)
-
     def keep_scores(self, logs: Mapping[str, float]) -> None:
         """Remembers how well each network did, if the logs tell.
 
@@ -270,37 +252,6 @@ class StatusList(Sequence):
 
     def __repr__(self) -> str:
         return repr(list(self))
-
-
-class _Recorder(keras.callbacks.Callback):
-    """Logs learning rates, keeps scores, and watches the networks' health."""
-
-    def __init__(self, trainer, grafts):
-        super().__init__()
-        self._trainer = trainer
-        self._grafts = grafts
-
-    def on_epoch_end(self, epoch, logs=None):
-        trainer = self._trainer
-        for k, optimizer in enumerate(trainer.optimizer.optimizers):
-            rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-            logs[f"learning_rate_network_{k}"] = rate
-        trainer.health.keep_scores(logs)
-        graft_follows = any(g.is_due_after(epoch) for g in self._grafts)
-        trainer.health.end_epoch(epoch, graft_follows)
-        if not trainer.health.any_left():
-            _LOG.error("Every network diverged: training stops.")
-            trainer.stop_training = True
-
-    def on_train_end(self, logs=None):
-        # Keras does this for a model with one optimizer.
-        trainer = self._trainer
-        for optimizer, network in zip(
-            trainer.optimizer.optimizers, trainer.networks, strict=True
-        ):
-            inner_optimizer(optimizer).finalize_variable_values(
-                network.trainable_variables
-            )
 
 
 def _network_log(monitor, k):

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.trainer.views import views_of
+
 
 class _Scorer(keras.Model):
     """Holds one compiled loss and one set of compiled metrics."""
@@ -73,18 +75,22 @@ class Scoring:
             *(m for s in [*self.scorers, self.ensemble] for m in s.metrics),
         ]
 
-    def build(self, y: Any, y_pred: tf.Tensor, sample_weight: Any) -> None:
+    def build_from(self, y: Any, output: Any, sample_weight: Any) -> None:
         """Creates the metrics' variables in the current strategy's scope.
 
         Args:
-            y: Labels of any batch.
-            y_pred: Predictions for it, shape (batch, units).
-            sample_weight: Their weights, or None.
+            y: Labels of an example, or a view of them for each network.
+            output: What a network gives for it, symbolic.
+            sample_weight: Its weights likewise, or None.
         """
+        num_networks = len(self.scorers)
+        labels = views_of(y, num_networks)[0]
+        weights = views_of(sample_weight, num_networks)[0]
+        predictions = tf.zeros([1, *output.shape[1:]])
         for scorer in [*self.scorers, self.ensemble]:
             # Nothing is counted: a stateless scope drops the updates.
             with keras.StatelessScope():
-                scorer.compute_metrics(None, y, y_pred, sample_weight)
+                scorer.compute_metrics(None, labels, predictions, weights)
 
     def supervised_loss(
         self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any

@@ -1,4 +1,4 @@
-"""What one step computes: a batch, predictions, and the losses."""
+"""One step of every network, as the method has it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,212 +7,202 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.acceleration import accelerated_layers
 from keras_graft.distillation import DistillationTerm
-from keras_graft.distribution.replicas import all_finite
+from keras_graft.distillation import FeatureTaps
+from keras_graft.distribution.keras_gaps import reducible
+from keras_graft.distribution.replicas import evenly_split
+from keras_graft.distribution.replicas import own_random_numbers
 from keras_graft.distribution.replicas import padded
-from keras_graft.structure.outputs import as_logits
-from keras_graft.structure.outputs import as_probabilities
+from keras_graft.structure.outputs import mean_probabilities
+from keras_graft.trainer.batch import Batch
 from keras_graft.trainer.forward import Predictions
-from keras_graft.trainer.views import has_views
+from keras_graft.trainer.forward import forward_all
+from keras_graft.trainer.guard import once_drawn
+from keras_graft.trainer.guard import snapshots
+from keras_graft.trainer.health import Health
+from keras_graft.trainer.losses import Losses
+from keras_graft.trainer.losses import distillation_losses
+from keras_graft.trainer.losses import finite_networks
+from keras_graft.trainer.losses import finite_outputs
+from keras_graft.trainer.losses import live_losses
+from keras_graft.trainer.losses import supervised_losses
+from keras_graft.trainer.scoring import Scoring
+from keras_graft.trainer.updates import tapes_of
+from keras_graft.trainer.updates import update_all
 from keras_graft.trainer.views import views_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
-    """A batch as each of the N networks is given it.
+class StepParts:
+    """What a step of a trainer works on.
 
     Attributes:
-        inputs: N entries; where a replica has no example they hold one of
-            zeros, since many layers fail on an empty batch.
-        labels: N entries.
-        weights: N sample weights of shape (batch,), or None.
-        shared_labels: Whether all networks were given the same labels.
-        size: Number of examples, an integer scalar.
+        networks: N models.
+        health: Which of them are live.
+        from_logits: Whether they give logits.
+        strategy: The strategy that they were made under.
+        accelerate: Whether to make layers faster, see `acceleration`.
+        share: Whether networks that compute the same may share a function.
+        recompute: Whether such a function computes activations again.
+        optimizers: Their optimizers, built; empty where nothing is trained.
+        scoring: Loss and metrics; None where only predictions count.
+        terms: The distillation terms that are in the graph.
+        taps: What `feature_taps` returned for the terms.
     """
 
-    inputs: list
-    labels: list
-    weights: list
-    shared_labels: bool
-    size: tf.Tensor
-
-    @classmethod
-    def of(cls, data: Any, num_networks: int, num_replicas: int) -> "Batch":
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-        return cls(
-            views_of(padded(x) if num_replicas > 1 else x, num_networks),
-            views_of(y, num_networks),
-            views_of(weights, num_networks),
-            not has_views(y, num_networks),
-            tf.shape(keras.tree.flatten(x)[0])[0],
-        )
-
-    def first(self, size: tf.Tensor) -> "Batch":
-        """The same batch with the labels and weights of `size` examples."""
-
-        def cut(parts):
-            return keras.tree.map_structure(
-                lambda part: None if part is None else part[:size], parts
-            )
-
-        return dataclasses.replace(
-            self,
-            labels=cut(self.labels),
-            weights=cut(self.weights),
-            size=size,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Losses:
-    """The losses of a step: finite, and 0 for a network that is not live.
-
-    They are this replica's share: the sum over replicas is the mean over the
-    global batch.
-
-    Attributes:
-        supervised: N scalars, float32: compiled loss and regularisers.
-        distillation: N scalars, float32.
-        live: Shape (N,), float32, equal on all replicas: 1 for a network
-            that takes part in this step.
-    """
-
-    supervised: list
-    distillation: list
-    live: tf.Tensor
+    networks: Sequence[keras.Model]
+    health: Health
+    from_logits: bool
+    strategy: Any
+    accelerate: bool
+    share: bool
+    recompute: bool
+    optimizers: Sequence[keras.optimizers.Optimizer] = ()
+    scoring: Scoring | None = None
+    terms: Sequence[DistillationTerm] = ()
+    taps: FeatureTaps | None = None
 
     @property
-    def minimised(self) -> list:
-        """What each network's optimizer minimises."""
-        parts = zip(self.supervised, self.distillation, strict=True)
-        return [supervised + term for supervised, term in parts]
+    def num_replicas(self) -> int:
+        return self.strategy.num_replicas_in_sync
 
 
-def supervised_losses(
-    scoring: Any,
-    batch: Batch,
-    predictions: Predictions,
-    num_replicas: int,
-) -> list[tf.Tensor]:
-    """Compiled loss plus the network's own losses (regularisers).
+def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
+    """Takes one step with every network, or none where it went wrong.
 
     Args:
-        scoring: The trainer's `Scoring`.
-        batch: This replica's part of the batch.
-        predictions: What the networks made of it.
-        num_replicas: Number of replicas in sync.
+        parts: What the step works on.
+        data: This replica's part of a batch, as `fit` draws it.
 
     Returns:
-        N scalars, float32, not necessarily finite.
+        The logs so far in this epoch, by name.
     """
-    losses = []
-    for k, output in enumerate(predictions.outputs):
-        loss = scoring.supervised_loss(
-            k, batch.labels[k], output, batch.weights[k]
-        )
-        for own in predictions.losses[k]:
-            loss += tf.reduce_sum(tf.cast(own, "float32")) / num_replicas
-        losses.append(loss)
-    return losses
-
-
-def finite_networks(
-    outputs: Sequence[tf.Tensor], supervised: Sequence[tf.Tensor]
-) -> tf.Tensor:
-    """Shape (N,): 1.0 where predictions and loss are finite everywhere."""
-    return tf.stack(
-        [
-            all_finite([output, loss])
-            for output, loss in zip(outputs, supervised, strict=True)
-        ]
-    )
-
-
-def finite_outputs(
-    outputs: Sequence[tf.Tensor], live: tf.Tensor
-) -> list[tf.Tensor]:
-    """The predictions, with zeros for the networks that are not live."""
-    return [
-        tf.where(alive, output, tf.zeros_like(output))
-        for alive, output in zip(tf.unstack(live > 0), outputs, strict=True)
-    ]
-
-
-def step_losses(
-    batch: Batch,
-    outputs: Sequence[tf.Tensor],
-    supervised: Sequence[tf.Tensor],
-    terms: Sequence[DistillationTerm],
-    live: tf.Tensor,
-    from_logits: bool,
-    num_replicas: int,
-    iterations: Sequence[Any] | None = None,
-    features: Sequence[dict[str, tf.Tensor]] | None = None,
-) -> Losses:
-    """Computes the distillation terms and takes out what is not live.
-
-    Args:
-        batch: This replica's part of the batch.
-        outputs: N predictions of shape (batch, classes).
-        supervised: N scalars.
-        terms: The distillation terms that are in the graph.
-        live: Shape (N,), float32.
-        from_logits: Whether `outputs` are logits.
-        num_replicas: Number of replicas in sync.
-        iterations: The steps that each network's optimizer has taken; terms
-            whose weight is a schedule need them.
-        features: The outputs of the tapped layers, from `forward_all`.
-
-    Returns:
-        The `Losses` of the step.
-    """
-
-    def where_live(losses):
-        return [
-            tf.where(alive, loss, 0.0)
-            for alive, loss in zip(tf.unstack(live > 0), losses, strict=True)
-        ]
-
-    distillation = [tf.zeros([])] * len(outputs)
-    if terms:
-        logits = [
-            as_logits(output, from_logits)
-            for output in finite_outputs(outputs, live)
-        ]
-        parts = [
-            term.losses(
-                batch.inputs, logits, live, batch.weights, iterations, features
+    with once_drawn(data):
+        networks, optimizers = parts.networks, parts.optimizers
+        batch = Batch.of(data, len(networks), parts.num_replicas)
+        kept = evenly_split(batch.size)
+        before = snapshots(networks, optimizers)
+        with tapes_of(networks) as tapes:
+            with own_random_numbers(networks):
+                predictions = _forward(parts, batch, training=True)
+            supervised = supervised_losses(
+                parts.scoring, batch, predictions, parts.num_replicas
             )
-            for term in terms
-        ]
-        distillation = where_live(
-            [
-                # A replica without an example has no mean: 0 / 0.
-                tf.where(batch.size > 0, tf.add_n(of_one) / num_replicas, 0.0)
-                for of_one in zip(*parts, strict=True)
+            finite = finite_networks(predictions.outputs, supervised)
+            losses = _losses(
+                parts, batch, predictions, supervised, finite * kept
+            )
+            scaled = [
+                optimizer.scale_loss(loss)
+                for optimizer, loss in zip(
+                    optimizers, losses.minimised, strict=True
+                )
             ]
+        update_all(
+            networks,
+            optimizers,
+            tapes,
+            scaled,
+            before,
+            losses.live,
+            predictions.shared,
         )
-    return Losses(where_live(supervised), distillation, live)
+        parts.health.record(finite, kept)
+        if parts.num_replicas > 1:
+            parts.scoring.count_examples(batch.size, kept)
+            batch = batch.first(batch.size * tf.cast(kept, batch.size.dtype))
+            predictions = predictions.first(batch.size)
+        return _scores(parts, batch, predictions, losses, losses.minimised)
 
 
-def mean_probabilities(
-    outputs: Sequence[tf.Tensor], live: tf.Tensor, from_logits: bool
+def test_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
+    """Scores the networks on a batch; as `train_step`, without training."""
+    with once_drawn(data):
+        batch = Batch.of(data, len(parts.networks), parts.num_replicas)
+        predictions = _forward(parts, batch, training=False)
+        supervised = supervised_losses(
+            parts.scoring, batch, predictions, parts.num_replicas
+        )
+        finite = finite_networks(predictions.outputs, supervised)
+        losses = _losses(parts, batch, predictions, supervised, finite)
+        return _scores(parts, batch, predictions, losses, losses.supervised)
+
+
+def predictions_of(
+    parts: StepParts, inputs: Any, training: bool = False
 ) -> tf.Tensor:
-    """The ensemble: the mean of the live networks' probabilities.
+    """The ensemble's predictions: the mean of the live networks'.
 
     Args:
-        outputs: N predictions of shape (batch, units).
-        live: Shape (N,), float32; if none is live, all count.
-        from_logits: Whether `outputs` are logits.
+        parts: What the step works on.
+        inputs: A batch, or a view of it for each network.
+        training: Whether the networks train.
 
     Returns:
-        Shape (batch, units), float32.
+        Probabilities, shape (batch, units), float32.
     """
-    live = tf.where(tf.reduce_any(live > 0), live, tf.ones_like(live))
-    total = tf.add_n(
-        [
-            tf.where(alive, as_probabilities(output, from_logits), 0.0)
-            for alive, output in zip(tf.unstack(live > 0), outputs, strict=True)
-        ]
+    networks = parts.networks
+    views = views_of(inputs, len(networks))
+    outputs = _called(parts, views, training, None).outputs
+    return mean_probabilities(outputs, parts.health.live(), parts.from_logits)
+
+
+def predict_step(parts: StepParts, data: Any) -> tf.Tensor:
+    """`predictions_of` a replica's part of a batch, which may be empty."""
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    if parts.num_replicas == 1:
+        return predictions_of(parts, x)
+    size = tf.shape(keras.tree.flatten(x)[0])[0]
+    return predictions_of(parts, padded(x))[:size]
+
+
+def _forward(parts, batch, training) -> Predictions:
+    predictions = _called(parts, batch.inputs, training, parts.taps)
+    if parts.num_replicas > 1:
+        predictions = predictions.first(batch.size)
+    return predictions
+
+
+def _called(parts, views, training, taps) -> Predictions:
+    networks = parts.networks if parts.accelerate else []
+    # What is tapped may be the output of a padding layer.
+    with accelerated_layers(networks, padding=taps is None):
+        return forward_all(
+            parts.networks,
+            views,
+            training,
+            taps,
+            share=parts.share,
+            recompute=parts.recompute,
+        )
+
+
+def _losses(parts, batch, predictions, supervised, finite) -> Losses:
+    live = finite * parts.health.not_retired()
+    distillation = distillation_losses(
+        parts.terms,
+        batch,
+        predictions,
+        live,
+        parts.from_logits,
+        parts.num_replicas,
+        [optimizer.iterations for optimizer in parts.optimizers],
     )
-    return total / tf.reduce_sum(live)
+    return live_losses(supervised, distillation, live)
+
+
+def _scores(parts, batch, predictions, losses, reported):
+    outputs = finite_outputs(predictions.outputs, losses.live)
+    ensemble = None
+    if batch.shared_labels:
+        ensemble = mean_probabilities(outputs, losses.live, parts.from_logits)
+    parts.scoring.update_losses(
+        [loss * parts.num_replicas for loss in reported],
+        [loss * parts.num_replicas for loss in losses.distillation],
+        losses.live,
+        batch.size,
+    )
+    parts.scoring.update_metrics(batch.labels, outputs, batch.weights, ensemble)
+    logs = parts.scoring.results(parts.health.live())
+    return reducible(logs, parts.strategy)

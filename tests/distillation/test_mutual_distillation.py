@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import keras_graft
+from keras_graft.distillation import DistillationInputs
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import peer_probabilities
 from keras_graft.distillation import softened_divergence
@@ -45,7 +46,9 @@ def losses_and_gradients(term, logits, live=None, sample_weight=None):
     live = tf.constant(live or [1] * n, "float32")
     weights = [sample_weight] * n
     with tf.GradientTape() as tape:
-        losses = term.losses([None] * n, list(variables), live, weights)
+        losses = term.losses(
+            DistillationInputs([None] * n, list(variables), live, weights)
+        )
         total = tf.add_n(losses)
     gradients = tape.gradient(total, variables, unconnected_gradients="zero")
     return [float(loss) for loss in losses], [g.numpy() for g in gradients]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_graft.distillation import DistillationInputs
 from keras_graft.distillation import FeatureTaps
 from keras_graft.distillation import PeerFeatureDistillation
 
@@ -36,12 +37,14 @@ def term_of(weight=1.0, teacher="hidden", student="hidden", loss="mse"):
 def losses(term, features, live=None):
     n = len(features)
     found = term.losses(
-        [None] * n,
-        [tf.zeros([5, 2])] * n,
-        tf.constant(live or [1.0] * n),
-        [None] * n,
-        None,
-        [{"hidden": tf.constant(f, "float32")} for f in features],
+        DistillationInputs(
+            [None] * n,
+            [tf.zeros([5, 2])] * n,
+            tf.constant(live or [1.0] * n),
+            [None] * n,
+            None,
+            [{"hidden": tf.constant(f, "float32")} for f in features],
+        )
     )
     return [float(loss) for loss in found]
 
@@ -75,12 +78,14 @@ def test_the_gradient_reaches_the_network_that_learns_only():
     features = [tf.Variable(f, dtype="float32") for f in some_features(2)]
     with tf.GradientTape() as tape:
         loss = term_of().losses(
-            [None] * 2,
-            [tf.zeros([5, 2])] * 2,
-            tf.ones([2]),
-            [None] * 2,
-            None,
-            [{"hidden": f} for f in features],
+            DistillationInputs(
+                [None] * 2,
+                [tf.zeros([5, 2])] * 2,
+                tf.ones([2]),
+                [None] * 2,
+                None,
+                [{"hidden": f} for f in features],
+            )
         )[0]
     own, peer = tape.gradient(loss, features)
     f = some_features(2)

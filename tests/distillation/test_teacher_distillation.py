@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_graft
+from keras_graft.distillation import DistillationInputs
 from keras_graft.distillation import TeacherDistillation
 
 BATCH, CLASSES = 6, 4
@@ -120,7 +121,11 @@ def test_value_and_gradient_equal_numpy():
     term = TeacherDistillation(teacher, temperature, weight)
     variables = [tf.Variable(z) for z in some_logits(2)]
     with tf.GradientTape() as tape:
-        losses = term.losses([x, x], list(variables), tf.ones([2]), [None] * 2)
+        losses = term.losses(
+            DistillationInputs(
+                [x, x], list(variables), tf.ones([2]), [None] * 2
+            )
+        )
         total = tf.add_n(losses)
     gradients = tape.gradient(total, variables)
     target = softmax(teacher(x).numpy() / temperature)
@@ -165,7 +170,9 @@ def test_a_live_teacher_needs_no_live_network():
     losses = [
         [
             float(v)
-            for v in term.losses([inputs()] * 2, logits, live, [None] * 2)
+            for v in term.losses(
+                DistillationInputs([inputs()] * 2, logits, live, [None] * 2)
+            )
         ]
         for live in (tf.ones([2]), tf.zeros([2]))
     ]
@@ -198,7 +205,9 @@ def test_no_gradient_reaches_a_teacher():
     teacher = network(0)
     term = TeacherDistillation(teacher)
     with tf.GradientTape() as tape:
-        loss = term.losses([inputs()], some_logits(1), tf.ones([1]), [None])[0]
+        loss = term.losses(
+            DistillationInputs([inputs()], some_logits(1), tf.ones([1]), [None])
+        )[0]
     assert tape.gradient(loss, teacher.trainable_variables) == [None] * len(
         teacher.trainable_variables
     )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_graft.distillation import DistillationInputs
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
 
@@ -23,7 +24,9 @@ def logits_of(n):
 def losses(term, iterations, n=2):
     logits = logits_of(n)
     live = tf.ones([n])
-    return term.losses([None] * n, logits, live, [None] * n, iterations)
+    return term.losses(
+        DistillationInputs([None] * n, logits, live, [None] * n, iterations)
+    )
 
 
 def teacher():

@@ -52,7 +52,7 @@ def test_every_permutation_has_one_order():
     for permuted in itertools.permutations(five_callbacks()):
         assert [type(c) for c in in_order(list(permuted))] == expected
     ready = keras.callbacks.CallbackList(five_callbacks())
-    assert [type(c) for c in in_order(ready).callbacks] == expected
+    assert [type(c) for c in in_order(ready)] == expected
 
 
 def test_own_callbacks_keep_their_order():

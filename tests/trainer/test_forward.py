@@ -223,7 +223,7 @@ def test_networks_keep_state_beside_their_weights(images, policy, layer, count):
 
 
 def test_nothing_is_shared_without_fused_layers(images, shared):
-    trained(images, [network(0), network(1)], fused_batch_norm=False)
+    trained(images, [network(0), network(1)], accelerate=False)
     assert not shared
 
 

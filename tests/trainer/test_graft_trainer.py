@@ -16,12 +16,12 @@ def sgd(rate=0.1):
 
 
 def make_trainer(
-    networks, distillation="mutual", fused_batch_norm=True, **compile_arguments
+    networks, distillation="mutual", accelerate=True, **compile_arguments
 ):
     trainer = keras_graft.GraftTrainer(
         networks,
         distillation=distillation,
-        fused_batch_norm=fused_batch_norm,
+        accelerate=accelerate,
     )
     arguments = {
         "optimizer": sgd(),
@@ -72,7 +72,7 @@ def test_without_graft_and_distillation_equals_separate_fits(
     trainer = make_trainer(
         [build(k) for k in range(num_networks)],
         distillation=None,
-        fused_batch_norm=fused,
+        accelerate=fused,
         optimizer=[sgd(rate) for rate in rates],
     )
     history = trainer.fit(data, epochs=2, verbose=0)

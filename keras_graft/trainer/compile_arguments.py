@@ -1,0 +1,88 @@
+"""What `GraftTrainer.compile` was given."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_graft.optimizers.network_optimizers import with_loss_scales
+from keras_graft.trainer.arguments import check_compiled
+from keras_graft.trainer.arguments import check_loss
+from keras_graft.trainer.arguments import takes_logits
+from keras_graft.trainer.scoring import Scoring
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileArguments:
+    """What `compile` was given, with an optimizer for each network.
+
+    A plain object: Keras would track, and save, what a list or a dict holds.
+    """
+
+    optimizer: list[keras.optimizers.Optimizer]
+    loss: Any
+    loss_weights: Any
+    metrics: Any
+    weighted_metrics: Any
+    run_eagerly: bool
+    steps_per_execution: int
+    jit_compile: Any
+    auto_scale_loss: bool
+
+    def check(self, networks: Sequence[keras.Model], num_replicas: int) -> None:
+        """Refuses what cannot be meant, or does not work on replicas.
+
+        Args:
+            networks: N models.
+            num_replicas: Number of replicas in sync.
+
+        Raises:
+            ValueError: Naming the argument.
+        """
+        check_loss(self.loss, networks)
+        check_compiled(
+            self.loss,
+            self.optimizer,
+            self.steps_per_execution,
+            self.jit_compile,
+            num_replicas,
+        )
+
+    def scoring(
+        self, networks: Sequence[keras.Model], distils: bool
+    ) -> Scoring:
+        """Loss and metrics, in the current strategy's scope.
+
+        Args:
+            networks: N models.
+            distils: Whether the trainer has distillation terms.
+        """
+        return Scoring(
+            len(networks),
+            self.loss,
+            self.loss_weights,
+            self.metrics,
+            self.weighted_metrics,
+            from_logits=takes_logits(self.loss, networks[0], distils),
+        )
+
+    def scaled_optimizers(
+        self, networks: Sequence[keras.Model]
+    ) -> list[keras.optimizers.Optimizer]:
+        """The optimizers, with a loss scale where a network wants one.
+
+        Args:
+            networks: N models.
+        """
+        if self.auto_scale_loss:
+            return with_loss_scales(self.optimizer, networks)
+        return self.optimizer
+
+    def with_jit_compile(self, jit_compile: bool) -> "CompileArguments":
+        """The same with what `jit_compile="auto"` came to."""
+        return dataclasses.replace(self, jit_compile=jit_compile)
+
+    def serialized(self) -> dict[str, Any]:
+        """A config. Made when it is asked for: a loss need not have one."""
+        return keras.saving.serialize_keras_object(dict(vars(self)))

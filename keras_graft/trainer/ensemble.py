@@ -1,0 +1,119 @@
+"""N networks as one Keras model, which predicts what they predict together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_graft.acceleration import resolve_acceleration
+from keras_graft.acceleration.switch import Accelerate
+from keras_graft.distribution.keras_gaps import Prebuilt
+from keras_graft.structure.outputs import final_activation
+from keras_graft.trainer import step
+from keras_graft.trainer.arguments import check_networks
+from keras_graft.trainer.health import Health
+from keras_graft.trainer.health import StatusList
+from keras_graft.trainer.views import views_of
+
+
+class Ensemble(Prebuilt, keras.Model):
+    """N networks, each live, masked or retired; called, the mean of the live.
+
+    Args:
+        networks: List of Keras models with the same inputs and outputs, which
+            share no layer.
+        monitor: As for `GraftTrainer`.
+        accelerate: Likewise.
+        **kwargs: As for `keras.Model`.
+
+    Raises:
+        ValueError: If networks are missing or share a layer.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        monitor: str,
+        accelerate: Accelerate,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        networks = list(networks)
+        check_networks(networks)
+        # Named so that it is the first attribute that Keras' saving walks:
+        # the networks are then stored once, under their position.
+        self._networks = networks
+        self.monitor = monitor
+        self.accelerate = accelerate
+        self._acceleration = resolve_acceleration(accelerate)
+        self.health = Health(self)
+
+    @property
+    def networks(self) -> list[keras.Model]:
+        """The networks, in the order of the ring."""
+        return list(self._networks)
+
+    @property
+    def num_networks(self) -> int:
+        """N."""
+        return len(self._networks)
+
+    @property
+    def status(self) -> StatusList:
+        """Health by position: `"live"`, `"masked"` or `"retired"`.
+
+        Assign `trainer.status[k] = "retired"` to take a network out.
+        """
+        return self.health.status
+
+    @property
+    def best_network(self) -> keras.Model:
+        """The live network with the best `monitor`, with its last weights.
+
+        Judged by the last validated epoch.
+
+        Raises:
+            ValueError: Before the first validated epoch.
+        """
+        return self._networks[self.health.best(self.monitor)]
+
+    def build(self, input_shape=None):
+        for k, network in enumerate(self._networks):
+            if not network.built:
+                network.build(views_of(input_shape, self.num_networks)[k])
+        self.built = True
+
+    def call(self, inputs, training=False):
+        return step.predictions_of(self._parts(), inputs, training)
+
+    def predict_step(self, data):
+        return step.predict_step(self._parts(), data)
+
+    def _parts(self, **more):
+        """What the steps work on."""
+        # Statistics over several replicas are stock Keras' to synchronise.
+        fast = self._acceleration.on and self._num_replicas == 1
+        return step.StepParts(
+            self._networks,
+            self.health,
+            from_logits=self._from_logits,
+            strategy=self.distribute_strategy,
+            accelerate=fast,
+            # XLA compiles a function anew for each of its calls.
+            share=fast and not self.jit_compile,
+            recompute=self._acceleration.recompute,
+            **more,
+        )
+
+    @property
+    def _num_replicas(self):
+        return self.distribute_strategy.num_replicas_in_sync
+
+    @property
+    def _from_logits(self):
+        return final_activation(self._networks[0]) == "linear"
+
+    def __dir__(self):
+        # Keras' saving walks these names, and would store the best network's
+        # weights under a name that a fresh trainer has not got.
+        return [name for name in super().__dir__() if name != "best_network"]

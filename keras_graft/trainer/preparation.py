@@ -1,0 +1,71 @@
+"""Builds what a trainer needs for its first step, from one example."""
+
+import dataclasses
+from typing import Any
+
+from keras_graft.distillation import FeatureTaps
+from keras_graft.trainer.arguments import active_terms
+from keras_graft.trainer.arguments import check_outputs
+from keras_graft.trainer.forward import feature_taps
+from keras_graft.trainer.forward import symbolic_outputs
+from keras_graft.trainer.inputs import all_labels
+from keras_graft.trainer.labels import check_labels
+from keras_graft.trainer.scoring import Scoring
+from keras_graft.trainer.views import views_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """What is known of a trainer that is ready to train.
+
+    Attributes:
+        num_networks: N.
+        num_units: Output units of a network.
+        taps: What the distillation terms look at inside of the networks.
+    """
+
+    num_networks: int
+    num_units: int
+    taps: FeatureTaps | None
+
+    def check_labels(self, x: Any, y: Any, loss: Any) -> None:
+        """Refuses labels that do not fit the networks, before the first step.
+
+        Args:
+            x: As for `keras.Model.fit`.
+            y: Likewise.
+            loss: What `compile(loss=...)` was given.
+
+        Raises:
+            ValueError: If a shape or a value does not fit.
+        """
+        labels = all_labels(x, y)
+        if labels is not None:
+            for part in views_of(labels, self.num_networks):
+                check_labels(part, self.num_units, loss)
+
+
+def prepare(
+    trainer: Any, scoring: Scoring, x: Any, y: Any, sample_weight: Any
+) -> Preparation:
+    """Builds networks, optimizers' slots and metrics that are not built yet.
+
+    Args:
+        trainer: The `GraftTrainer`, compiled.
+        scoring: Its loss and metrics.
+        x: Inputs of one example, or a view of it for each network.
+        y: Its labels likewise.
+        sample_weight: Its weight likewise, or None.
+
+    Raises:
+        ValueError: If the networks' outputs differ or cannot be distilled, or
+            lack a layer that a distillation term looks at.
+    """
+    networks, terms = trainer.networks, trainer.distillation
+    with trainer.distribute_strategy.scope():
+        outputs = symbolic_outputs(networks, x)
+        check_outputs(outputs, terms)
+        taps = feature_taps(networks, active_terms(terms, len(networks)))
+        trainer.optimizer.build_for(networks)
+        scoring.build_from(y, outputs[0], sample_weight)
+    return Preparation(len(networks), outputs[0].shape[-1], taps)
