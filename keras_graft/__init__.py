@@ -16,8 +16,35 @@ Source: arXiv 2004.12311.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+from typing import Any
+
+import wrapt
 
 from keras_graft.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from keras_graft import data as data
+    from keras_graft import diagnosis as diagnosis
+    from keras_graft import distillation as distillation
+    from keras_graft import grafting as grafting
+    from keras_graft import models as models
+    from keras_graft import swa as swa
+    from keras_graft.checkpoint.run_checkpoint import (
+        RunCheckpoint as RunCheckpoint,
+    )
+    from keras_graft.diagnosis import (
+        InvalidFilterMonitor as InvalidFilterMonitor,
+    )
+    from keras_graft.diagnosis import diagnose as diagnose
+    from keras_graft.distillation import (
+        MutualDistillation as MutualDistillation,
+    )
+    from keras_graft.distillation import (
+        TeacherDistillation as TeacherDistillation,
+    )
+    from keras_graft.grafting import GraftCallback as GraftCallback
+    from keras_graft.trainer import GraftTrainer as GraftTrainer
 
 # Resolved on first use: a bad flag is refused before Keras is imported.
 _HOME = {
@@ -30,18 +57,52 @@ _HOME = {
     "diagnose": "diagnosis",
 }
 _MODULES = ("data", "diagnosis", "distillation", "grafting", "models", "swa")
+# The classes that a saved file may name.
+_SAVED = {
+    "CoupledSGD": "optimizers.coupled_sgd",
+    "GraftCallback": "grafting",
+    "GraftTrainer": "trainer",
+    "HeldSchedule": "optimizers.held_schedule",
+    "InvalidFilterMonitor": "diagnosis",
+    "MutualDistillation": "distillation",
+    "PeerFeatureDistillation": "distillation",
+    "TeacherDistillation": "distillation",
+}
 
 __all__ = [*_HOME, *_MODULES]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME:
-        module = importlib.import_module(f"{__name__}.{_HOME[name]}")
-        return getattr(module, name)
+        return getattr(
+            importlib.import_module(f"{__name__}.{_HOME[name]}"), name
+        )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _NotImportedYet:
+    """Stands for a class where Keras looks up what a saved file names.
+
+    The class takes its own place there when its module is imported.
+    """
+
+    def __init__(self, name: str, home: str):
+        self._place = name, f"{__name__}.{home}"
+
+    def __getattr__(self, attribute: str) -> Any:
+        name, home = self._place
+        return getattr(getattr(importlib.import_module(home), name), attribute)
+
+
+@wrapt.when_imported("keras")
+def _register(keras: Any) -> None:
+    """Lets Keras load files that hold classes of this package."""
+    known = keras.saving.get_custom_objects()
+    for name, home in _SAVED.items():
+        known.setdefault(f"keras_graft>{name}", _NotImportedYet(name, home))

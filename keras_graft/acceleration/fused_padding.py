@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_graft.structure.graph import connections
+from keras_graft.structure.connections import connections
 
 Pair = tuple[keras.layers.ZeroPadding2D, keras.layers.Conv2D]
 

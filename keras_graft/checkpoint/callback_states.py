@@ -9,27 +9,15 @@ import keras
 import numpy as np
 
 from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.distribution.keras_gaps import STOCK_CALLBACKS
 
 _LOG = logging.getLogger(__name__)
 
 # Prefix of the arrays' names in a checkpoint.
 PREFIX = "callback/"
 
-# Keras has no way to ask its callbacks for their state (3.15).
 _ATTRIBUTES = (
-    (
-        keras.callbacks.EarlyStopping,
-        ("best", "best_epoch", "best_weights", "wait", "stopped_epoch"),
-    ),
-    (
-        keras.callbacks.ReduceLROnPlateau,
-        ("best", "wait", "cooldown_counter"),
-    ),
-    (
-        keras.callbacks.ModelCheckpoint,
-        ("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
-    ),
-    (keras.callbacks.SwapEMAWeights, ("_ema_weights_in_model",)),
+    *STOCK_CALLBACKS.items(),
     (InvalidFilterMonitor, ("before", "history")),
 )
 

@@ -153,9 +153,19 @@ class RunCheckpoint(CheckpointCallback):
         )
         self._assigned = True
 
-    def resume(self, trainer, initial_epoch):
-        # Else `restore` was called, or `before_training` will complain.
-        return initial_epoch or self.restore(trainer)
+    def resume(self, trainer, initial_epoch, epochs):
+        if initial_epoch:
+            # From `restore`, or `before_training` will complain.
+            return initial_epoch
+        done = self.restore(trainer)
+        if done >= epochs:
+            _LOG.warning(
+                "%s holds all %d epochs of this run: nothing is left to "
+                "train. Give another folder to train anew.",
+                self.directory,
+                done,
+            )
+        return done
 
     def before_training(self, trainer, callbacks):
         self._others = [c for c in callbacks if c is not self]
@@ -209,8 +219,8 @@ class RunCheckpoint(CheckpointCallback):
         if epoch != self._epoch:
             raise ValueError(
                 f"`fit` begins with epoch {epoch}, but the trainer is "
-                f"restored to the end of {self._epoch} epochs. Pass "
-                "initial_epoch=checkpoint.restore(trainer)."
+                f"restored to the end of {self._epoch} epochs. Leave "
+                "`initial_epoch` out."
             )
 
     def on_epoch_end(self, epoch, logs=None):

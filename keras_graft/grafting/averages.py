@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from keras_graft.grafting.plan import GraftPlan
+from keras_graft.grafting.graft_plan import GraftPlan
 from keras_graft.optimizers.moving_averages import averages_of
 
 

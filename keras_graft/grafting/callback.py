@@ -1,7 +1,5 @@
 """Grafts between epochs."""
 
-import dataclasses
-import functools
 import logging
 import math
 import numbers
@@ -9,21 +7,14 @@ import numbers
 import keras
 import numpy as np
 
-from keras_graft.grafting.averages import with_averages
 from keras_graft.grafting.coefficient import check_amplitude
 from keras_graft.grafting.coefficient import check_slope
-from keras_graft.grafting.external import graft_external
-from keras_graft.grafting.filter_sources import internal_graft
-from keras_graft.grafting.filter_sources import noise_graft
-from keras_graft.grafting.gamma import gamma_scales
-from keras_graft.grafting.gamma import graft_gamma
-from keras_graft.grafting.plan import BLENDS
-from keras_graft.grafting.plan import BLOCK
-from keras_graft.grafting.plan import KERNELS
-from keras_graft.grafting.plan import graft_plan
-from keras_graft.grafting.plan import write
-from keras_graft.structure.kernel_measures import kernel_entropies
-from keras_graft.structure.kernel_measures import kernel_l1
+from keras_graft.grafting.graft_plan import BLENDS
+from keras_graft.grafting.graft_plan import BLOCK
+from keras_graft.grafting.sources import GammaSource
+from keras_graft.grafting.sources import InternalSource
+from keras_graft.grafting.sources import LayerSource
+from keras_graft.grafting.sources import NoiseSource
 
 _LOG = logging.getLogger(__name__)
 
@@ -107,18 +98,18 @@ class GraftCallback(keras.callbacks.Callback):
 
     def __init__(
         self,
-        source="external",
-        criterion="entropy",
-        amplitude=0.4,
-        slope=10.0,
-        num_bins=10,
-        blend="block",
-        threshold=0.1,
-        decay=0.975,
-        every=1,
-        start=1,
-        stop=None,
-    ):
+        source: str = "external",
+        criterion: str = "entropy",
+        amplitude: float = 0.4,
+        slope: float = 10.0,
+        num_bins: int = 10,
+        blend: str = "block",
+        threshold: float = 0.1,
+        decay: float = 0.975,
+        every: int = 1,
+        start: int = 1,
+        stop: int | None = None,
+    ) -> None:
         super().__init__()
         self._config = {
             "source": source,
@@ -153,8 +144,7 @@ class GraftCallback(keras.callbacks.Callback):
         )
         self._check_meaning()
         self.coefficients = {}
-        self._plan = None
-        self._scales = None
+        self._source = _source_of(self._config)
         self._said = set()
 
     def _check_meaning(self):
@@ -211,49 +201,10 @@ class GraftCallback(keras.callbacks.Callback):
                 "GraftCallback needs a model with a list `networks`, such as "
                 f"keras_graft.GraftTrainer. Received: {model!r}"
             )
-        external = self._config["source"] == "external"
-        blend = self._config["blend"] if external else KERNELS
-        self._plan = graft_plan(networks, blend)
-        notes = [
-            f"Not grafted: '{path}', since {reason}."
-            for path, reason in self._plan.skipped
-        ]
-        if external and len(networks) == 1:
-            notes.append("One network has no peers: grafting does nothing.")
-        if self._by_gamma:
-            notes += self._gamma_notes(networks)
-        elif not self._plan.has_graph:
-            notes.append(
-                "A network, or a layer made of layers, has no graph (it is "
-                "subclassed): the layers in it take the coefficient of the "
-                "convolution created before them."
-            )
-        for note in notes:
+        for note in self._source.align(networks):
             if note not in self._said:
                 self._said.add(note)
                 _LOG.warning(note)
-
-    @property
-    def _by_gamma(self):
-        external = self._config["source"] == "external"
-        return external and self._config["criterion"] == "gamma"
-
-    def _gamma_notes(self, networks):
-        self._scales = gamma_scales(networks, self._plan)
-        notes = [
-            f"No BatchNormalization with gammas takes '{path}' alone: its "
-            "filters are weighed by the channels that they read, and "
-            "averaged where those have no gammas either."
-            for path in self._scales.unscaled
-        ]
-        if not self._scales.has_graph:
-            notes.append(
-                "A network, or a layer made of layers, has no graph (it is "
-                "subclassed): a convolution in it is weighed by the first "
-                "BatchNormalization created after it, and what reads its "
-                "channels is not."
-            )
-        return notes
 
     def on_train_begin(self, logs=None):
         self._prepare()
@@ -261,15 +212,9 @@ class GraftCallback(keras.callbacks.Callback):
     def _prepare(self):
         self.check(self.model)
         optimizer = getattr(self.model, "optimizer", None)
-        if self._config["source"] != "external" or optimizer is None:
-            return
-        self._plan, origins = with_averages(
-            self._plan, getattr(optimizer, "optimizers", [optimizer])
-        )
-        if self._by_gamma:
-            of = self._scales.of
-            self._scales = dataclasses.replace(
-                self._scales, of=[*of, *(of[i] for i in origins)]
+        if optimizer is not None:
+            self._source.add_averages(
+                getattr(optimizer, "optimizers", [optimizer])
             )
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -294,46 +239,9 @@ class GraftCallback(keras.callbacks.Callback):
         Args:
             epoch: Counted from 0; the noise depends on it.
         """
-        if self._plan.is_outdated():
+        if self._source.plan.is_outdated():
             self._prepare()
-        live = self._live_networks()
-        if self._config["source"] == "external":
-            if len(live) > 1:
-                self.coefficients = self._graft_external(live)
-            return
-        for i, site in enumerate(self._plan.kernels):
-            kernels = site.read()
-            grafted = [
-                self._graft_filters(site, kernels[k], epoch, i, k) for k in live
-            ]
-            write(site, live, grafted)
-
-    def _graft_external(self, live):
-        if self._by_gamma:
-            return graft_gamma(self._plan, self._scales, live)
-        return graft_external(
-            self._plan,
-            live,
-            self._information(),
-            self._config["amplitude"],
-            self._config["slope"],
-        )
-
-    def _graft_filters(self, site, kernel, epoch, i, k):
-        threshold = self._config["threshold"]
-        if self._config["source"] == "internal":
-            return internal_graft(kernel, site.filter_axes, threshold)
-        sigma = self._config["decay"] ** epoch
-        # A function of the place alone, so that a resumed run repeats it.
-        rng = np.random.default_rng([epoch, k, i])
-        return noise_graft(kernel, site.filter_axes, threshold, sigma, rng)
-
-    def _information(self):
-        if self._config["criterion"] == "l1":
-            return lambda kernels: [kernel_l1(kernel) for kernel in kernels]
-        return functools.partial(
-            kernel_entropies, num_bins=self._config["num_bins"]
-        )
+        self.coefficients = self._source.graft(self._live_networks(), epoch)
 
     def _live_networks(self):
         status = getattr(self.model, "status", None)
@@ -341,6 +249,22 @@ class GraftCallback(keras.callbacks.Callback):
         if status is None:
             return list(range(num_networks))
         return [k for k in range(num_networks) if status[k] == "live"]
+
+
+def _source_of(config):
+    if config["source"] == "internal":
+        return InternalSource(config["threshold"])
+    if config["source"] == "noise":
+        return NoiseSource(config["threshold"], config["decay"])
+    if config["criterion"] == "gamma":
+        return GammaSource(config["blend"])
+    return LayerSource(
+        config["blend"],
+        config["criterion"],
+        config["num_bins"],
+        config["amplitude"],
+        config["slope"],
+    )
 
 
 def _check_one_of(name, value, allowed):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_graft.grafting.coefficient import graft_coefficient
-from keras_graft.grafting.plan import GraftPlan
+from keras_graft.grafting.graft_plan import GraftPlan
 
 
 def graft_ring(

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from keras_graft.grafting.external import graft_ring
-from keras_graft.grafting.plan import GraftPlan
-from keras_graft.grafting.plan import write
+from keras_graft.grafting.graft_plan import GraftPlan
+from keras_graft.grafting.graft_plan import write
 from keras_graft.structure.channel_norms import ChannelNorms
 from keras_graft.structure.channel_norms import channel_norms
 from keras_graft.structure.conv_layers import ConvKernel

@@ -76,24 +76,11 @@ def read_history(path: pathlib.Path) -> dict[str, list[float]]:
     }
 
 
-def run_results(
-    settings: Any,
-    splits: Any,
-    history: dict[str, list[float]],
-    selected: int,
-    statuses: list[str],
-    test_logs: dict[str, float],
-    invalid_filters: list[int],
-    total_filters: list[int],
-    seconds: float,
-    notes: Sequence[str] = (),
-    averaged: int = 0,
-) -> RunResults:
-    """Puts the results of a finished run together.
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What was measured of a run that has ended.
 
-    Args:
-        settings: The run's flags.
-        splits: Its images.
+    Attributes:
         history: Its logs by epoch.
         selected: Position of the shipped network.
         statuses: The networks' status.
@@ -104,10 +91,29 @@ def run_results(
         notes: Sentences about what was out of the ordinary.
         averaged: Number of last epochs whose weights were averaged; 0: the
             weights are those of the last epoch.
-
-    Returns:
-        The `RunResults`.
     """
+
+    history: dict[str, list[float]]
+    selected: int
+    statuses: list[str]
+    test_logs: dict[str, float]
+    invalid_filters: list[int]
+    total_filters: list[int]
+    seconds: float
+    notes: Sequence[str] = ()
+    averaged: int = 0
+
+
+def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
+    """Puts the results of a finished run together.
+
+    Args:
+        settings: The run's flags.
+        splits: Its images.
+        measured: What was measured of it.
+    """
+    history, selected = measured.history, measured.selected
+    test_logs, averaged = measured.test_logs, measured.averaged
     single = settings.num_networks == 1
     validated = splits.validation is not None
     chosen_by = history[f"val_network_{selected}_accuracy"]
@@ -119,10 +125,10 @@ def run_results(
     networks = [
         NetworkResult(
             name=f"network_{k}",
-            status=statuses[k],
+            status=measured.statuses[k],
             test_accuracy=accuracies[k],
-            invalid_filters=invalid_filters[k],
-            total_filters=total_filters[k],
+            invalid_filters=measured.invalid_filters[k],
+            total_filters=measured.total_filters[k],
         )
         for k in range(settings.num_networks)
     ]
@@ -133,7 +139,7 @@ def run_results(
         num_networks=settings.num_networks,
         epochs=settings.epochs,
         seed=settings.seed,
-        seconds=round(seconds, 1),
+        seconds=round(measured.seconds, 1),
         selected=f"network_{selected}",
         selected_by="val_accuracy" if validated else "test_accuracy",
         test_accuracy=accuracies[selected],
@@ -149,7 +155,7 @@ def run_results(
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
-        protocol=" ".join([_PROTOCOL[validated], *average, *notes]),
+        protocol=" ".join([_PROTOCOL[validated], *average, *measured.notes]),
     )
 
 

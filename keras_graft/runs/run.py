@@ -1,7 +1,10 @@
 """The life of one run, from its flags to its report."""
 
 import contextlib
+import dataclasses
 import errno
+from collections.abc import Sequence
+from typing import Any
 
 from keras_graft import flags
 from keras_graft.checkpoint.files import CheckpointWriteError
@@ -14,6 +17,7 @@ from keras_graft.runs.lock import refuse_locked
 from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.threads import share_out_threads
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -79,9 +83,19 @@ def run(settings, signals, cluster=None, owns_process=False):
         _print_start(
             settings, splits, steps, devices.describe_devices(strategy)
         )
-        parts = (settings, signals, splits, directory, trainer, graft)
+        job = _Job(
+            settings,
+            flags_text,
+            signals,
+            directory,
+            splits,
+            trainer,
+            graft,
+            watch,
+            writes=is_chief,
+        )
         if not is_chief:
-            _train(*parts, flags_text, False, watch)
+            _train(job)
             return DONE
         with _disk_errors_named(directory):
             directory.create()
@@ -90,7 +104,7 @@ def run(settings, signals, cluster=None, owns_process=False):
                 if directory.is_finished(settings, flags_text):
                     print(f"This run is finished: {directory.results}")
                     return DONE
-                _train(*parts, flags_text, True, watch)
+                _train(job)
     return DONE
 
 
@@ -124,17 +138,34 @@ def _print_plan(settings, splits, trainer, steps, replicas, hosts):
     print(plan(settings, trainer, steps, evaluated, replicas, hosts))
 
 
-def _train(
-    settings,
-    signals,
-    splits,
-    directory,
-    trainer,
-    graft,
-    flags_text,
-    writes,
-    watch,
-):
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A run that is ready to train.
+
+    Attributes:
+        settings: Its flags.
+        flags_text: The same as a flagfile.
+        signals: A `StopSignals` that is entered.
+        directory: Its folder.
+        splits: Its images.
+        trainer: Its trainer, compiled.
+        graft: The callback that grafts, or None.
+        watch: Callbacks that watch the other workers.
+        writes: Whether this process writes into the folder.
+    """
+
+    settings: Any
+    flags_text: str
+    signals: StopSignals
+    directory: RunDirectory
+    splits: Any
+    trainer: Any
+    graft: Any
+    watch: Sequence
+    writes: bool
+
+
+def _train(job):
     from keras_graft.runs import recipe
     from keras_graft.runs import teamwork
     from keras_graft.runs.batches import TrainingData
@@ -144,17 +175,25 @@ def _train(
     from keras_graft.runs.callbacks import make_swa_callback
     from keras_graft.runs.interruption import StopAtSignal
 
-    if writes:
-        directory.remove_stale()
-    checkpoint, notes = restore(settings, directory, trainer, flags_text)
-    if writes:
-        write_atomically(directory.flags, flags_text)
-    data = TrainingData(settings, splits)
-    swa = make_swa_callback(settings, splits, data, graft)
-    callbacks, monitor = make_callbacks(
-        settings, splits, directory, graft, data.steps_per_epoch, writes
+    settings, splits, trainer = job.settings, job.splits, job.trainer
+    if job.writes:
+        job.directory.remove_stale()
+    checkpoint, notes = restore(
+        settings, job.directory, trainer, job.flags_text
     )
-    with signals.deferred(), _out_of_memory_named(settings):
+    if job.writes:
+        write_atomically(job.directory.flags, job.flags_text)
+    data = TrainingData(settings, splits)
+    swa = make_swa_callback(settings, splits, data, job.graft)
+    callbacks, monitor = make_callbacks(
+        settings,
+        splits,
+        job.directory,
+        job.graft,
+        data.steps_per_epoch,
+        job.writes,
+    )
+    with job.signals.deferred(), _out_of_memory_named(settings):
         trainer.fit(
             data,
             epochs=settings.epochs,
@@ -164,8 +203,8 @@ def _train(
             ),
             callbacks=[
                 checkpoint,
-                StopAtSignal(signals),
-                *watch,
+                StopAtSignal(job.signals),
+                *job.watch,
                 *callbacks,
                 *([] if swa is None else [swa]),
             ],
@@ -176,7 +215,7 @@ def _train(
             "Every network diverged, so there is none to ship. Lower "
             f"--learning_rate={settings.learning_rate} and give another "
             f"--workdir. The last good checkpoint is in "
-            f"{directory.checkpoints}.",
+            f"{job.directory.checkpoints}.",
             ALL_DIVERGED,
         )
     test_logs = trainer.evaluate(
@@ -190,19 +229,8 @@ def _train(
         network.compile(
             optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
         )
-    if writes:
-        _finish(
-            settings,
-            splits,
-            directory,
-            trainer,
-            monitor,
-            test_logs,
-            checkpoint.seconds,
-            flags_text,
-            notes,
-            swa,
-        )
+    if job.writes:
+        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa)
     teamwork.leave_together(trainer.distribute_strategy)
 
 
@@ -266,44 +294,35 @@ def _print_start(settings, splits, steps, devices):
     print(f"Run directory: {settings.workdir}")
 
 
-def _finish(
-    settings,
-    splits,
-    directory,
-    trainer,
-    monitor,
-    test_logs,
-    seconds,
-    text,
-    notes,
-    swa,
-):
+def _finish(job, monitor, test_logs, seconds, notes, swa):
     from keras_graft.runs import report
     from keras_graft.runs import results
 
-    selected = trainer.networks.index(trainer.best_network)
-    history = results.read_history(directory.history)
-    averaged = 0 if swa is None else max(swa.num_epochs)
-    found = results.run_results(
-        settings,
-        splits,
-        history,
-        selected,
-        list(trainer.status),
-        test_logs,
-        monitor.count(),
-        monitor.total_filters,
-        seconds,
-        notes,
-        averaged,
+    directory, trainer = job.directory, job.trainer
+    measured = results.Measured(
+        history=results.read_history(directory.history),
+        selected=trainer.networks.index(trainer.best_network),
+        statuses=list(trainer.status),
+        test_logs=test_logs,
+        invalid_filters=monitor.count(),
+        total_filters=monitor.total_filters,
+        seconds=seconds,
+        notes=notes,
+        averaged=0 if swa is None else max(swa.num_epochs),
     )
+    found = results.run_results(job.settings, job.splits, measured)
     for k, network in enumerate(trainer.networks):
         directory.save_network(network, directory.network(k))
     directory.save_network(trainer.best_network, directory.shipped)
     coefficients = report.read_coefficients(directory.coefficients)
-    page = report.report_html(found, history, coefficients, text)
+    page = report.report_html(
+        found, measured.history, coefficients, job.flags_text
+    )
     write_atomically(directory.report, page)
     # Last: a run with this file is finished.
     write_atomically(directory.results, found.to_json())
-    print(results.summary(found, monitor.before, directory.shipped, averaged))
+    summary = results.summary(
+        found, monitor.before, directory.shipped, measured.averaged
+    )
+    print(summary)
     print(f"\n  report            {directory.report}")

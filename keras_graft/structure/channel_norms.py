@@ -4,10 +4,10 @@ import dataclasses
 
 import keras
 
+from keras_graft.structure.connections import connections
+from keras_graft.structure.connections import feeding_convolutions
 from keras_graft.structure.conv_layers import is_convolution
 from keras_graft.structure.conv_layers import leaf_layers
-from keras_graft.structure.graph import connections
-from keras_graft.structure.graph import feeding_convolutions
 
 # They leave channel j channel j. Of layers with `data_format`, only those
 # whose format is the convolution's.

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_graft.structure.graph import sublayers
+
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
         "keras_graft runs on Keras' TensorFlow backend. This process uses "
@@ -106,7 +108,7 @@ def leaf_layers(
     taken: set[str] = set()
 
     def walk(layer, path):
-        for child in _children(layer):
+        for child in sublayers(layer):
             if id(child) in seen:
                 continue
             seen.add(id(child))
@@ -116,9 +118,9 @@ def leaf_layers(
                 copy += 1
                 child_path = f"{path}{child.name}#{copy}"
             taken.add(child_path)
-            if _children(child):
+            if sublayers(child):
                 yield from walk(child, f"{child_path}/")
-            if not _children(child) or own_variables(child):
+            if not sublayers(child) or own_variables(child):
                 yield child_path, child
 
     yield from walk(model, prefix)
@@ -194,7 +196,7 @@ def structure_differences(networks: Sequence[keras.Model]) -> list[str]:
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Weights that belong to a layer and to none of its sublayers."""
     inside = {
-        id(variable) for child in _children(layer) for variable in child.weights
+        id(variable) for child in sublayers(layer) for variable in child.weights
     }
     return [v for v in layer.weights if id(v) not in inside]
 
@@ -248,10 +250,3 @@ def _not_trained(layer, attribute, trained):
     if id(getattr(layer, attribute)) not in trained:
         return "its kernel is frozen"
     return None
-
-
-def _children(layer):
-    # Models list their layers. A custom layer made of layers has no public
-    # list; `_layers` is Keras' own record of them.
-    is_model = isinstance(layer, keras.Model)
-    return list(layer.layers if is_model else layer._layers)

@@ -5,9 +5,9 @@ import dataclasses
 
 import keras
 
+from keras_graft.structure.connections import feeding_convolutions
 from keras_graft.structure.conv_layers import is_convolution
 from keras_graft.structure.conv_layers import leaf_layers
-from keras_graft.structure.graph import feeding_convolutions
 from keras_graft.structure.graph import graph_nodes
 from keras_graft.structure.graph import graphs
 

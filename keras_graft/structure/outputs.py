@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_graft.structure.graph import maker_of
+from keras_graft.structure.graph import taken_by_maker
+
 
 def final_activation(network: keras.layers.Layer) -> str | None:
     """Name of the activation that ends a network, where it can be seen.
@@ -36,12 +39,11 @@ def final_activation(network: keras.layers.Layer) -> str | None:
 
 
 def _activation_of(tensor):
-    operation, node, _ = tensor._keras_history
+    operation, _ = maker_of(tensor)
     name = final_activation(operation)
     if name == "linear" and isinstance(operation, keras.layers.Activation):
         # It only sets a dtype: what comes before it tells.
-        before = operation._inbound_nodes[node].input_tensors[0]
-        return _activation_of(before) or name
+        return _activation_of(taken_by_maker(tensor)[0]) or name
     return name
 
 

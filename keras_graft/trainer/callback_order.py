@@ -51,12 +51,13 @@ class CheckpointCallback(StagedCallback, abc.ABC):
     stage = Stage.CHECKPOINT
 
     @abc.abstractmethod
-    def resume(self, trainer: Any, initial_epoch: int) -> int:
+    def resume(self, trainer: Any, initial_epoch: int, epochs: int) -> int:
         """Called by `fit` first of all.
 
         Args:
             trainer: The trainer, compiled.
             initial_epoch: What `fit` was given.
+            epochs: Likewise.
 
         Returns:
             The epoch to begin with.

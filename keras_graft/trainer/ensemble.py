@@ -7,6 +7,7 @@ import keras
 
 from keras_graft.acceleration import resolve_acceleration
 from keras_graft.acceleration.switch import Accelerate
+from keras_graft.distribution.keras_gaps import HiddenFromSaving
 from keras_graft.distribution.keras_gaps import Prebuilt
 from keras_graft.structure.outputs import final_activation
 from keras_graft.trainer import step
@@ -16,7 +17,7 @@ from keras_graft.trainer.health import StatusList
 from keras_graft.trainer.views import views_of
 
 
-class Ensemble(Prebuilt, keras.Model):
+class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
     """N networks, each live, masked or retired; called, the mean of the live.
 
     Args:
@@ -29,6 +30,9 @@ class Ensemble(Prebuilt, keras.Model):
     Raises:
         ValueError: If networks are missing or share a layer.
     """
+
+    # A fresh trainer has got no best network.
+    hidden_from_saving = ("best_network",)
 
     def __init__(
         self,
@@ -112,8 +116,3 @@ class Ensemble(Prebuilt, keras.Model):
     @property
     def _from_logits(self):
         return final_activation(self._networks[0]) == "linear"
-
-    def __dir__(self):
-        # Keras' saving walks these names, and would store the best network's
-        # weights under a name that a fresh trainer has not got.
-        return [name for name in super().__dir__() if name != "best_network"]

@@ -273,7 +273,7 @@ class GraftTrainer(Ensemble):
         ordered = callback_order.in_order(callbacks)
         checkpoints = callback_order.checkpoints_of(ordered)
         for checkpoint in checkpoints:
-            initial_epoch = checkpoint.resume(self, initial_epoch)
+            initial_epoch = checkpoint.resume(self, initial_epoch, epochs)
         given = fit_input(
             x,
             y,

@@ -204,10 +204,42 @@ def test_wrong_first_epoch_is_refused(images, make, tmp_path):
         checkpoint = keras_graft.RunCheckpoint(tmp_path / "run")
         if restored:
             checkpoint.restore(trainer)
-        with pytest.raises(ValueError, match="initial_epoch=checkpoint"):
+        with pytest.raises(ValueError, match="Leave `initial_epoch` out"):
             trainer.fit(
-                ordered(images), epochs=2, callbacks=[checkpoint], verbose=0
+                ordered(images),
+                epochs=4,
+                initial_epoch=3,
+                callbacks=[checkpoint],
+                verbose=0,
             )
+
+
+def test_fit_goes_on_by_itself(images, make, tmp_path, caplog):
+    def fit(trainer, folder, epochs, checkpoint=None):
+        checkpoint = checkpoint or keras_graft.RunCheckpoint(tmp_path / folder)
+        return trainer.fit(
+            ordered(images),
+            validation_data=images,
+            epochs=epochs,
+            callbacks=[checkpoint, keras_graft.GraftCallback()],
+            verbose=0,
+        )
+
+    whole, again = make(), make()
+    expected = fit(whole, "whole", 4)
+    checkpoint = keras_graft.RunCheckpoint(tmp_path / "parts")
+    fit(make(), "parts", 1, checkpoint)
+    # In another process, with a trainer whose weights are other ones.
+    fit(make(seed=50), "parts", 2)
+    found = fit(again, "parts", 4)
+    assert differing(whole, again) == set()
+    assert found.history == expected.history
+    assert "nothing is left" not in caplog.text
+    # A finished run is not trained again, and says so.
+    third = make(seed=70)
+    assert fit(third, "parts", 4).history == expected.history
+    assert differing(whole, third) == set()
+    assert "nothing is left to train" in caplog.text
 
 
 def test_every_difference_to_another_trainer_is_listed(images, make, tmp_path):

@@ -12,11 +12,12 @@ from keras.src.backend.tensorflow import trainer as keras_trainer
 from keras_graft.distribution import keras_gaps
 
 
-def test_version_is_the_one_that_was_looked_at(monkeypatch):
-    keras_gaps.check_keras_version()
+def test_another_keras_is_named_and_not_refused(monkeypatch, caplog):
+    keras_gaps.warn_of_untested_keras()
+    assert not caplog.text
     monkeypatch.setattr(keras, "__version__", "3.16.0")
-    with pytest.raises(ValueError, match="Keras 3.15.x.*Received: Keras 3.16"):
-        keras_gaps.check_keras_version()
+    keras_gaps.warn_of_untested_keras()
+    assert "tested with Keras 3.15.x only, and this is 3.16.0" in caplog.text
 
 
 def test_keras_cannot_reduce_a_scalar_over_workers(two_replicas, monkeypatch):

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_graft.structure.connections import feeding_convolutions
 from keras_graft.structure.conv_layers import conv_kernels
 from keras_graft.structure.conv_layers import is_convolution
 from keras_graft.structure.conv_layers import leaf_layers
 from keras_graft.structure.conv_layers import own_variables
 from keras_graft.structure.conv_layers import structure_differences
-from keras_graft.structure.graph import feeding_convolutions
 from keras_graft.structure.variable_values import STACK_SIZE
 from keras_graft.structure.variable_values import VariableStack
 from keras_graft.structure.variable_values import set_value

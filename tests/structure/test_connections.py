@@ -4,9 +4,9 @@ import pytest
 from keras import layers
 
 from keras_graft import models
+from keras_graft.structure.connections import feeding_convolutions
 from keras_graft.structure.conv_layers import is_convolution
 from keras_graft.structure.conv_layers import leaf_layers
-from keras_graft.structure.graph import feeding_convolutions
 
 
 def conv(name, filters=4, size=3, **kwargs):
