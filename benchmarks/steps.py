@@ -3,11 +3,12 @@
     python benchmarks/steps.py [--of="trainer FLAGS"] [--of=fit] ...
 
 Each side is `trainer`, with flags of `keras_graft.launch` and, after an @, the
-folder of another version of the project; or `fit`, a plain Keras fit of one
-network, of which as many steps are taken as there are networks. Turns are so
-short that what else runs on the machine hits all sides alike: 60 turns tell
-differences of one percent, where `throughput.py` with its epochs tells ten.
-Validation, grafts and checkpoints are not in it. Linux only.
+folder of another version of the project, whose own benchmarks take the steps;
+or `fit`, a plain Keras fit of one network, of which as many steps are taken as
+there are networks. Turns are so short that what else runs on the machine hits
+all sides alike: 60 turns tell differences of one percent, where
+`throughput.py` with its epochs tells ten. Validation, grafts and checkpoints
+are not in it. Linux only.
 """
 
 import argparse
@@ -169,6 +170,13 @@ def parse_options() -> argparse.Namespace:
         kind, *words = shlex.split(text) or [""]
         if kind not in _KINDS:
             parser.error(f"--of begins with trainer or fit, not {text!r}.")
+        for word in words:
+            folder = pathlib.Path(word[1:], "benchmarks", "measuring")
+            if word[0] == "@" and not folder.is_dir():
+                parser.error(
+                    f"@ names a whole version of the project, and {folder} "
+                    f"is no folder: --of={text!r}."
+                )
         if kind == "fit" and any(word[0] != "@" for word in words):
             parser.error(f"A plain fit takes no flags: --of={text!r}.")
     if len(set(options.of)) < len(options.of):

@@ -548,7 +548,11 @@ def test_steps_in_turns_hold_every_side_against_the_first(tmp_path):
 
 def test_steps_of_another_version_come_from_its_folder(tmp_path):
     package = tmp_path / "keras_graft"
-    package.mkdir()
+    benchmark = tmp_path / "benchmarks" / "measuring"
+    for folder in (package, benchmark):
+        folder.mkdir(parents=True)
+    (benchmark / "__init__.py").write_text("")
+    (benchmark / "keras_side.py").write_text("import keras_graft")
     (package / "__init__.py").write_text("raise RuntimeError('of the folder')")
     done = subprocess.run(
         [
@@ -561,6 +565,7 @@ def test_steps_of_another_version_come_from_its_folder(tmp_path):
         cwd=ROOT,
     )
     assert done.returncode == 1
+    assert str(benchmark / "keras_side.py") in done.stderr
     assert "RuntimeError: of the folder" in done.stderr
 
 
@@ -572,6 +577,7 @@ def test_steps_of_another_version_come_from_its_folder(tmp_path):
         (["--of="], "trainer or fit"),
         (["--of=fit --jit"], "takes no flags"),
         (["--of=fit"] * 2, "once"),
+        (["--of=trainer @/nowhere"], "whole version of the project"),
     ],
 )
 def test_steps_of_unknown_or_equal_sides_are_refused(sides, message):

@@ -14,8 +14,7 @@ import sys
 import time
 from typing import Any
 
-_FOLDER = pathlib.Path(__file__).resolve().parents[1]
-_ROOT = _FOLDER.parent
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 # No answer takes this long on a machine that is not stuck.
 LIMIT_SECONDS = 3600.0
 _QUIET = {
@@ -39,7 +38,8 @@ class Side:
         log: File for what it prints.
         pass_fds: File descriptors that it inherits.
         environment: Variables, where this process has none of that name.
-        root: Folder that holds the package; None: that of this project.
+        root: Folder of another version of the project, whose package and
+            whose `measuring` are used; None: this project.
     """
 
     def __init__(
@@ -53,7 +53,9 @@ class Side:
     ):
         self.name = module
         self._log = log
-        path = os.pathsep.join([str(_FOLDER), str(root or _ROOT)])
+        root = root or _ROOT
+        # `measuring` knows the names of its own version only.
+        path = os.pathsep.join([str(root / "benchmarks"), str(root)])
         with open(log, "ab") as file:
             self._process = subprocess.Popen(
                 # -P: the current folder may hold another version.
