@@ -18,9 +18,9 @@ import tqdm
 from keras_graft import data
 from keras_graft.compare import measure
 from keras_graft.compare import outcomes
-from keras_graft.compare import plan
 from keras_graft.compare import records
-from keras_graft.compare import report
+from keras_graft.compare import study_plan
+from keras_graft.compare import study_report
 from keras_graft.compare import summary
 from keras_graft.compare.outcomes import Outcome
 from keras_graft.compare.records import Record
@@ -44,10 +44,10 @@ def show_plan(study: Study) -> int:
     """Prints the runs with their cost; a few steps are timed where none is
     done yet."""
     runs, cost, splits = _prepare(study)
-    rate = plan.seconds_per_flop(runs)
+    rate = study_plan.seconds_per_flop(runs)
     if rate is None:
-        rate = plan.calibrate(study, runs[0], splits, cost[runs[0]])
-    print(plan.table(cost, rate))
+        rate = study_plan.calibrate(study, runs[0], splits, cost[runs[0]])
+    print(study_plan.table(cost, rate))
     return DONE
 
 
@@ -79,7 +79,7 @@ def start(
     if code == DONE:
         found = _all_records(study)
         page = study.folder / "report.html"
-        report.write(page, study.folder.name, found)
+        study_report.write(page, study.folder.name, found)
         print(summary.markdown(found))
         print(f"\nrecords  {records_file}\nreport   {page}")
     return code
@@ -88,7 +88,7 @@ def start(
 def _prepare(study):
     runs = [*tuning_runs(study), *arm_runs(study)]
     splits = _load(settings_of(study, runs[0], study.grid[0]))
-    return runs, plan.costs(study, runs, splits), splits
+    return runs, study_plan.costs(study, runs, splits), splits
 
 
 def _without_idle_teachers(cost):
@@ -219,7 +219,7 @@ def _tell(bar, run, cost):
     bar.update(cost[run])
     if bar.disable:
         done = sum(outcomes.read(run.folder) is not None for run in cost)
-        hours = plan.hours_left(cost, plan.seconds_per_flop(cost))
+        hours = study_plan.hours_left(cost, study_plan.seconds_per_flop(cost))
         print(
             f"[{done}/{len(cost)}] {run.name} seed {run.seed} is done; "
             f"{hours:.1f} hours left",

@@ -6,16 +6,32 @@ table, `InvalidFilterMonitor` counts during training, and
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_graft.diagnosis.comparison import Comparison as Comparison
+    from keras_graft.diagnosis.comparison import compare as compare
+    from keras_graft.diagnosis.counting import diagnose as diagnose
+    from keras_graft.diagnosis.diagnosis import Diagnosis as Diagnosis
+    from keras_graft.diagnosis.filter_norms import (
+        count_invalid as count_invalid,
+    )
+    from keras_graft.diagnosis.filter_norms import (
+        filter_l1_norms as filter_l1_norms,
+    )
+    from keras_graft.diagnosis.monitor import (
+        InvalidFilterMonitor as InvalidFilterMonitor,
+    )
 
 # Resolved on first use: the command refuses a missing file before Keras and
 # TensorFlow are imported.
 _HOME = {
     "Comparison": "comparison",
-    "Diagnosis": "report",
+    "Diagnosis": "diagnosis",
     "InvalidFilterMonitor": "monitor",
     "compare": "comparison",
     "count_invalid": "filter_norms",
-    "diagnose": "report",
+    "diagnose": "counting",
     "filter_l1_norms": "filter_norms",
 }
 

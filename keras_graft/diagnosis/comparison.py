@@ -10,16 +10,16 @@ import keras
 import numpy as np
 
 from keras_graft.diagnosis import pictures
+from keras_graft.diagnosis.counting import THRESHOLDS
+from keras_graft.diagnosis.counting import diagnose
+from keras_graft.diagnosis.diagnosis import Diagnosis
+from keras_graft.diagnosis.diagnosis import plain
+from keras_graft.diagnosis.diagnosis import write_json
 from keras_graft.diagnosis.filter_norms import DEFINITION
 from keras_graft.diagnosis.filter_norms import check_thresholds
 from keras_graft.diagnosis.filter_norms import is_valid
 from keras_graft.diagnosis.kernels import kernels_to_read
 from keras_graft.diagnosis.kernels import norms_of_filters
-from keras_graft.diagnosis.report import THRESHOLDS
-from keras_graft.diagnosis.report import Diagnosis
-from keras_graft.diagnosis.report import diagnose
-from keras_graft.diagnosis.report import plain
-from keras_graft.diagnosis.report import write_json
 from keras_graft.diagnosis.table import aligned
 from keras_graft.diagnosis.table import number
 from keras_graft.diagnosis.table import paragraph

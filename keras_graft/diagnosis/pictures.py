@@ -9,7 +9,7 @@ from keras_graft.diagnosis.table import counted
 
 if TYPE_CHECKING:
     from keras_graft.diagnosis.comparison import Comparison
-    from keras_graft.diagnosis.report import Diagnosis
+    from keras_graft.diagnosis.diagnosis import Diagnosis
 
 # Formats that a picture can have, by the file's ending.
 FORMATS = (".pdf", ".png", ".svg")

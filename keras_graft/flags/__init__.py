@@ -3,6 +3,7 @@
 | module | what it holds |
 | --- | --- |
 | `definitions` | what flags there are |
+| `rules` | which of them others make meaningless |
 | `value_types` | what a flag's value may be |
 | `flagfiles` | where a flagfile is found, and what it includes |
 | `command_line` | how a command line is read, and what is refused |

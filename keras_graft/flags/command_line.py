@@ -15,6 +15,7 @@ from absl import flags as absl_flags
 
 from keras_graft.flags import definitions
 from keras_graft.flags import flagfiles
+from keras_graft.flags.rules import RULES
 
 _SPECS = {
     spec.name: spec for specs in definitions.GROUPS.values() for spec in specs
@@ -149,7 +150,7 @@ def _drop_superseded(
         for index, argument in enumerate(arguments)
         if argument.text.startswith("-")
     }
-    for rule in definitions.RULES:
+    for rule in RULES:
         if not rule.applies(settings(flag_values)):
             continue
         cause = position.get(rule.cause, -1)
@@ -245,10 +246,7 @@ def flags_text(values: Settings) -> str:
         values: the settings of the run.
     """
     unused = {
-        name
-        for rule in definitions.RULES
-        if rule.applies(values)
-        for name in rule.names
+        name for rule in RULES if rule.applies(values) for name in rule.names
     }
     lines = [
         _text(name, value)

@@ -1,9 +1,7 @@
-"""What flags there are: a table, and which of them others make meaningless."""
+"""What flags there are."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
-from typing import NamedTuple
 
 from keras_graft import models
 from keras_graft.data.names import AUGMENTS
@@ -323,78 +321,3 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
         Spec("plan", False, None, "Print what the run would cost, and stop."),
     ),
 }
-
-
-class Rule(NamedTuple):
-    """Flags that have no meaning.
-
-    Attributes:
-        cause: the flag that takes the meaning from them.
-        applies: whether it does in given settings.
-        names: the flags without a meaning.
-        reason: why, for the user.
-    """
-
-    cause: str
-    applies: Callable[[Any], bool]
-    names: tuple[str, ...]
-    reason: str
-
-
-# In this order: what one rule resets may be the cause of the next.
-RULES = (
-    Rule(
-        "dataset",
-        lambda values: values.dataset == "digits",
-        ("data_dir",),
-        "digits come with scikit-learn",
-    ),
-    Rule(
-        "graft",
-        lambda values: not values.graft,
-        tuple(spec.name for spec in GROUPS["Graft"][1:]),
-        "nothing is grafted",
-    ),
-    Rule(
-        "graft_source",
-        lambda values: values.graft_source != "external",
-        ("graft_criterion", "graft_amplitude", "graft_slope", "graft_blend"),
-        "only a graft from a peer weighs two layers against each other",
-    ),
-    Rule(
-        "graft_source",
-        lambda values: values.graft_source == "external",
-        ("graft_threshold",),
-        "only the sources internal and noise choose filters by their norm",
-    ),
-    Rule(
-        "graft_criterion",
-        lambda values: values.graft_criterion == "gamma",
-        ("graft_amplitude", "graft_slope"),
-        "the share of a filter is its part of the two BatchNorm scales",
-    ),
-    Rule(
-        "mutual_weight",
-        lambda values: values.mutual_weight == 0,
-        ("mutual_temperature",),
-        "there is no mutual distillation",
-    ),
-    Rule(
-        "teachers",
-        lambda values: not values.teachers,
-        ("teacher_weight", "teacher_temperature"),
-        "nobody teaches",
-    ),
-    Rule(
-        "teacher_weight",
-        lambda values: values.teacher_weight == 0,
-        ("teacher_temperature",),
-        "the teachers are not heard",
-    ),
-    Rule(
-        "strategy",
-        lambda values: values.strategy == "none",
-        ("replicas",),
-        "one device does everything",
-    ),
-)

@@ -130,7 +130,7 @@ def _make(settings, splits, strategy, num_devices):
 
 def _print_plan(settings, splits, trainer, steps, replicas, hosts):
     from keras_graft.runs.batches import monitored_split
-    from keras_graft.runs.plan import plan
+    from keras_graft.runs.run_plan import plan
 
     evaluated = len(monitored_split(splits))
     _print_start(settings, splits, steps, f"{hosts} x {replicas} devices")
@@ -295,8 +295,8 @@ def _print_start(settings, splits, steps, devices):
 
 
 def _finish(job, monitor, test_logs, seconds, notes, swa):
-    from keras_graft.runs import report
     from keras_graft.runs import results
+    from keras_graft.runs import run_report
 
     directory, trainer = job.directory, job.trainer
     measured = results.Measured(
@@ -314,8 +314,8 @@ def _finish(job, monitor, test_logs, seconds, notes, swa):
     for k, network in enumerate(trainer.networks):
         directory.save_network(network, directory.network(k))
     directory.save_network(trainer.best_network, directory.shipped)
-    coefficients = report.read_coefficients(directory.coefficients)
-    page = report.report_html(
+    coefficients = run_report.read_coefficients(directory.coefficients)
+    page = run_report.report_html(
         found, measured.history, coefficients, job.flags_text
     )
     write_atomically(directory.report, page)

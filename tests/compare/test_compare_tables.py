@@ -9,7 +9,7 @@ from compare_fixture import make_record
 
 from keras_graft.compare import primary
 from keras_graft.compare import records
-from keras_graft.compare import report
+from keras_graft.compare import study_report
 from keras_graft.compare import summary
 from keras_graft.compare import tables
 
@@ -131,7 +131,7 @@ def test_file_of_something_else_is_refused(tmp_path):
 
 def test_page_needs_nothing_beside_it(tmp_path, some_records):
     path = tmp_path / "report.html"
-    report.write(path, "small", some_records)
+    study_report.write(path, "small", some_records)
     page = path.read_text()
     assert page.count("data:image/png;base64,") == 3
     assert "+3.00 [-9.71, +15.71]" in page

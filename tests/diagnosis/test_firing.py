@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_graft.diagnosis import diagnose
-
 layers = keras.layers
 
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 import keras_graft
 from keras_graft.runs import costs
-from keras_graft.runs.plan import checkpoint_bytes
-from keras_graft.runs.plan import plan
+from keras_graft.runs.run_plan import checkpoint_bytes
+from keras_graft.runs.run_plan import plan
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from keras_graft import models
-from keras_graft.diagnosis import diagnose
 
 layers = keras.layers
 
