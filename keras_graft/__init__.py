@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from keras_graft.diagnosis import (
         InvalidFilterMonitor as InvalidFilterMonitor,
     )
-    from keras_graft.diagnosis import counting as diagnose
+    from keras_graft.diagnosis import diagnose as diagnose
     from keras_graft.distillation import (
         MutualDistillation as MutualDistillation,
     )

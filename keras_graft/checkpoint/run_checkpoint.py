@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import pathlib
 import time
 import zlib
@@ -67,7 +68,11 @@ class RunCheckpoint(CheckpointCallback):
     ```
     """
 
-    def __init__(self, directory, about=None):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        about: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.directory = pathlib.Path(directory)
         self.about = dict(about or {})

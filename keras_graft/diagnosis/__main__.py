@@ -51,6 +51,7 @@ def _run(paths):
     # Most of TensorFlow's start-up lines are of no use beside a table.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from keras_graft.diagnosis import compare
+    from keras_graft.diagnosis import diagnose
 
     models = [saved_models.load(path) for path in paths]
     if len(models) == 1:

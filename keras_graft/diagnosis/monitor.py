@@ -43,7 +43,7 @@ class InvalidFilterMonitor(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, threshold=0.1):
+    def __init__(self, threshold: float = 0.1) -> None:
         super().__init__()
         (self.threshold,) = check_thresholds([threshold])
         self.before = []

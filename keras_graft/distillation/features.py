@@ -91,7 +91,7 @@ class PeerFeatureDistillation(DistillationTerm):
 
     needs_peers = True
 
-    def __init__(self, loss, weight=1.0):
+    def __init__(self, loss: Any, weight: Any = 1.0) -> None:
         super().__init__(weight=weight)
         if not isinstance(loss, keras.distillation.FeatureDistillation):
             raise ValueError(

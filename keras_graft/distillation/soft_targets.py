@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -21,7 +22,7 @@ class SoftTargetDistillation(DistillationTerm):
             left out of the graph. Defaults to 1.0.
     """
 
-    def __init__(self, temperature=2.0, weight=1.0):
+    def __init__(self, temperature: float = 2.0, weight: Any = 1.0) -> None:
         super().__init__(weight=weight)
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(

@@ -1,5 +1,7 @@
 """Every network learns from fixed teachers."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -31,7 +33,9 @@ class TeacherDistillation(SoftTargetDistillation):
             that a network's optimizer has taken. Defaults to 1.0.
     """
 
-    def __init__(self, teachers, temperature=2.0, weight=1.0):
+    def __init__(
+        self, teachers: Any, temperature: float = 2.0, weight: Any = 1.0
+    ) -> None:
         super().__init__(temperature=temperature, weight=weight)
         self.missing_teachers = []
         self.teachers = teachers

@@ -53,7 +53,7 @@ class DistillationTerm:
     ready = True
     feature_layers: tuple[str, ...] = ()
 
-    def __init__(self, weight=1.0):
+    def __init__(self, weight: Any = 1.0) -> None:
         self.weight = _checked_weight(weight)
 
     def losses(self, given: DistillationInputs) -> list[tf.Tensor]:

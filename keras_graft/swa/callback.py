@@ -71,7 +71,7 @@ class StochasticWeightAveraging(keras.callbacks.Callback):
         batch_size: int = 256,
         together: bool = False,
         validation_data: Any = None,
-    ):
+    ) -> None:
         super().__init__()
         if start < 0:
             raise ValueError(

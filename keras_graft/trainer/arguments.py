@@ -76,6 +76,23 @@ def check_loss(loss: Any, networks: Sequence[keras.Model]) -> None:
         check_from_logits(network, loss, f"network_{k}")
 
 
+def check_compiled_before(method: str, compiled: bool) -> None:
+    """Refuses to train or evaluate what has no loss yet.
+
+    Args:
+        method: What was called, for the error.
+        compiled: Whether `compile` was.
+
+    Raises:
+        ValueError: If not.
+    """
+    if not compiled:
+        raise ValueError(
+            f"Call `compile()` before `{method}()`: the trainer needs a "
+            "loss and an optimizer."
+        )
+
+
 def check_labelled(x: Any, y: Any) -> None:
     """Refuses inputs without labels.
 

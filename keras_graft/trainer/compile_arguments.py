@@ -49,6 +49,14 @@ class CompileArguments:
             num_replicas,
         )
 
+    def of_any_model(self) -> dict[str, Any]:
+        """What does not depend on how many networks there are."""
+        return {
+            "run_eagerly": self.run_eagerly,
+            "steps_per_execution": self.steps_per_execution,
+            "jit_compile": self.jit_compile,
+        }
+
     def scoring(
         self, networks: Sequence[keras.Model], distils: bool
     ) -> Scoring:

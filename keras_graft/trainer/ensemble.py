@@ -1,5 +1,6 @@
 """N networks as one Keras model, which predicts what they predict together."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from keras_graft.distribution.keras_gaps import Prebuilt
 from keras_graft.structure.outputs import final_activation
 from keras_graft.trainer import step
 from keras_graft.trainer.arguments import check_networks
+from keras_graft.trainer.arguments import renamed
 from keras_graft.trainer.health import Health
 from keras_graft.trainer.health import StatusList
+from keras_graft.trainer.scoring import Scoring
 from keras_graft.trainer.views import views_of
 
 
@@ -33,6 +36,8 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
 
     # A fresh trainer has got no best network.
     hidden_from_saving = ("best_network",)
+    # What a config holds as lists of objects.
+    config_lists: tuple[str, ...] = ("networks",)
 
     def __init__(
         self,
@@ -51,6 +56,8 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         self.accelerate = accelerate
         self._acceleration = resolve_acceleration(accelerate)
         self.health = Health(self)
+        # Loss and metrics, once a subclass is compiled.
+        self._scoring: Scoring | None = None
 
     @property
     def networks(self) -> list[keras.Model]:
@@ -87,6 +94,31 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
                 network.build(views_of(input_shape, self.num_networks)[k])
         self.built = True
 
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            networks=[
+                keras.saving.serialize_keras_object(network)
+                for network in self._networks
+            ],
+            monitor=self.monitor,
+            accelerate=self.accelerate,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        # Keras takes a functional model's config apart while it reads it.
+        config = renamed(copy.deepcopy(config))
+        for name in cls.config_lists:
+            config[name] = [
+                keras.saving.deserialize_keras_object(
+                    item, custom_objects=custom_objects
+                )
+                for item in config[name]
+            ]
+        return cls(**config)
+
     def call(self, inputs, training=False):
         return step.predictions_of(self._parts(), inputs, training)
 
@@ -115,4 +147,6 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
 
     @property
     def _from_logits(self):
+        if self._scoring is not None:
+            return self._scoring.from_logits
         return final_activation(self._networks[0]) == "linear"

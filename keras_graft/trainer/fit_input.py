@@ -12,7 +12,9 @@ from keras_graft.trainer.inputs import check_batches_split
 from keras_graft.trainer.inputs import check_epoch_ends
 from keras_graft.trainer.inputs import check_not_empty
 from keras_graft.trainer.inputs import first_example
+from keras_graft.trainer.scoring import Scoring
 from keras_graft.trainer.watchers import CountedGenerator
+from keras_graft.trainer.watchers import DroppedExamples
 from keras_graft.trainer.watchers import StopAtDataEnd
 
 
@@ -48,6 +50,7 @@ def fit_input(
     validation_split: float,
     initial_epoch: int,
     num_replicas: int,
+    scoring: Scoring,
 ) -> FitInput:
     """Looks at training data, and refuses what cannot be trained on.
 
@@ -60,6 +63,7 @@ def fit_input(
         validation_split: Likewise.
         initial_epoch: Epoch to begin with.
         num_replicas: Number of replicas in sync.
+        scoring: What counts the examples that are left out.
 
     Raises:
         ValueError: If there is no data, no end of it, or no batch that
@@ -82,6 +86,8 @@ def fit_input(
         watchers.append(StopAtDataEnd(counted))
     else:
         example = first_example(x, y, sample_weight)
+    if num_replicas > 1:
+        watchers.append(DroppedExamples(scoring, num_replicas))
     return FitInput(
         x, steps_per_epoch, example, watchers, follows_epochs, comes_in_order
     )

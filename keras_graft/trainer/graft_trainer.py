@@ -1,6 +1,5 @@
 """N networks, N optimizers, one train step."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +20,6 @@ from keras_graft.trainer.labels import label_errors_named
 from keras_graft.trainer.preparation import Preparation
 from keras_graft.trainer.preparation import prepare
 from keras_graft.trainer.recorder import Recorder
-from keras_graft.trainer.scoring import Scoring
-from keras_graft.trainer.watchers import DroppedExamples
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -48,10 +45,9 @@ class GraftTrainer(Ensemble):
     live, it is `"retired"`: it takes part no more. When all are, `fit` ends.
 
     Made in the scope of a `tf.distribute` strategy, replicas share each batch
-    and take the step that one would take. They need BatchNormalization layers
-    with `synchronized=True`. A batch that does not split evenly over them,
-    most often an incomplete last one, is not trained on; every example is
-    evaluated.
+    and take the step that one would take. BatchNormalization must have
+    `synchronized=True`. A batch that does not split evenly, most often the
+    last one, is not trained on; every example is evaluated.
 
     Logs, plain and with `val_`: `loss` (mean over live networks of what is
     minimised; in validation without distillation), `distillation_loss`,
@@ -67,18 +63,15 @@ class GraftTrainer(Ensemble):
         monitor: Log by which `best_network` chooses; the networks' own values
             of it are compared. A name with "loss" or "error" is better
             smaller, any other one larger. Defaults to `"val_accuracy"`.
-        fused_batch_norm: Deprecated: False is `accelerate=False`.
-        recompute: Deprecated: False is `accelerate="no_recompute"`.
-        accelerate: Whether, on a single replica, stock layers run on
-            TensorFlow's fused operations and networks that compute the same
-            share one function: the same up to rounding and much faster. False
-            gives the last bits of N separate fits. `"no_recompute"` keeps all
-            activations for the backward pass: a little faster, for more
-            memory. Turned off, with a warning, on versions of Keras and
-            TensorFlow that it was not tested with. Defaults to True.
-        name: As for `keras.Model`.
-        trainable: As for `keras.Model`.
-        dtype: As for `keras.Model`.
+        fused_batch_norm: Deprecated, like `recompute`: see `accelerate`.
+        accelerate: Whether, on a single replica, stock layers run on fused
+            operations and networks that compute the same share one function:
+            much faster, and the same up to rounding. False gives the last
+            bits of N separate fits. `"no_recompute"` keeps all activations: a
+            little faster, for more memory. Turns itself off, with a warning,
+            on a Keras or TensorFlow that it was not tested with. Defaults to
+            True.
+        name: As for `keras.Model`, like `trainable` and `dtype`.
 
     Raises:
         ValueError: If networks are missing or share a layer, or an argument
@@ -98,6 +91,8 @@ class GraftTrainer(Ensemble):
     trainer.best_network.save("shipped.keras")
     ```
     """
+
+    config_lists = ("networks", "distillation")
 
     def __init__(
         self,
@@ -124,7 +119,6 @@ class GraftTrainer(Ensemble):
             distillation, self.num_networks
         )
         self.data_follows_epochs = False
-        self._scoring: Scoring | None = None
         self._preparation: Preparation | None = None
 
     # Compiling and saving.
@@ -140,27 +134,21 @@ class GraftTrainer(Ensemble):
         steps_per_execution=1,
         jit_compile="auto",
         auto_scale_loss=True,
-    ):
+    ) -> None:
         """Configures training; as `keras.Model.compile`, for N networks.
 
         Args:
             optimizer: One optimizer (or its name), copied from its config for
                 each network, or a list of N.
-            loss: As for `keras.Model.compile`, like what follows.
-            loss_weights: Likewise.
-            metrics: Likewise; computed for each network and the ensemble.
-            weighted_metrics: Likewise.
-            run_eagerly: Likewise.
-            steps_per_execution: Likewise.
-            jit_compile: Likewise.
+            metrics: As for `keras.Model.compile`, like what is not named here;
+                computed for each network and for the ensemble.
             auto_scale_loss: Whether a network of dtype policy
                 `"mixed_float16"` gets a loss scale of its own.
 
         Raises:
-            ValueError: If the list of optimizers has another length or holds
-                one object twice, `loss` and the networks' last activation
-                contradict each other, or something is asked for that does not
-                work on several replicas, such as XLA.
+            ValueError: If the optimizers are not one for each network, `loss`
+                and a last activation contradict each other, or something does
+                not work on several replicas, such as XLA.
         """
         given = CompileArguments(
             one_optimizer_per_network(optimizer, self.num_networks),
@@ -174,12 +162,7 @@ class GraftTrainer(Ensemble):
             auto_scale_loss,
         )
         given.check(self._networks, self._num_replicas)
-        super().compile(
-            optimizer=None,
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
-        )
+        super().compile(optimizer=None, **given.of_any_model())
         with self.distribute_strategy.scope():
             self._scoring = given.scoring(
                 self._networks, bool(self.distillation)
@@ -204,28 +187,12 @@ class GraftTrainer(Ensemble):
             self.optimizer.build_for(self._networks)
 
     def get_config(self):
-        serialize = keras.saving.serialize_keras_object
         config = super().get_config()
-        config.update(
-            networks=[serialize(network) for network in self._networks],
-            distillation=[serialize(term) for term in self.distillation],
-            monitor=self.monitor,
-            accelerate=self.accelerate,
-        )
+        config["distillation"] = [
+            keras.saving.serialize_keras_object(term)
+            for term in self.distillation
+        ]
         return config
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        # Keras takes a functional model's config apart while it reads it.
-        config = arguments.renamed(copy.deepcopy(config))
-        for key in ("networks", "distillation"):
-            config[key] = [
-                keras.saving.deserialize_keras_object(
-                    item, custom_objects=custom_objects
-                )
-                for item in config[key]
-            ]
-        return cls(**config)
 
     # Training and evaluation.
 
@@ -245,11 +212,10 @@ class GraftTrainer(Ensemble):
         initial_epoch=0,
         steps_per_epoch=None,
         **kwargs,
-    ):
+    ) -> keras.callbacks.History:
         """Trains the networks; as `keras.Model.fit`, which says the rest.
 
-        Before the first callback runs, networks and optimizers that are not
-        built yet are built from the first batch's specification.
+        What is not built yet is built before the first callback runs.
 
         Args:
             x: As for `keras.Model.fit`, or with a view for each network, see
@@ -263,11 +229,9 @@ class GraftTrainer(Ensemble):
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: If the data is empty, has no labels or labels that do
-                not fit the networks, a distillation term lacks its teachers,
-                a callback cannot work with several networks, no batch splits
-                evenly over the replicas, or a BatchNormalization layer is not
-                synchronized.
+            ValueError: If the data is empty, has no labels or such that do not
+                fit, teachers are missing, a callback cannot work with several
+                networks, or batches or layers do not work on replicas.
         """
         self._assert_ready("fit")
         ordered = callback_order.in_order(callbacks)
@@ -283,22 +247,19 @@ class GraftTrainer(Ensemble):
             validation_split=validation_split,
             initial_epoch=initial_epoch,
             num_replicas=self._num_replicas,
+            scoring=self._scoring,
         )
         self.data_follows_epochs = given.follows_epochs
         self._prepare(*given.example)
         arguments.check_synchronized(self._networks, self._num_replicas)
-        self._check_labels(given.x, y)
-        if validation_data is not None:
-            self._check_labels(
-                *keras.utils.unpack_x_y_sample_weight(validation_data)[:2]
+        if self._preparation is not None:
+            self._preparation.check_labels(
+                given.x, y, validation_data, self.loss
             )
         for checkpoint in checkpoints:
             if checkpoint.before_training(self, ordered):
                 initial_epoch = max(initial_epoch, epochs)
-        own = [Recorder(self, callback_order.grafts_of(ordered))]
-        own += given.watchers
-        if self._num_replicas > 1:
-            own.append(DroppedExamples(self._scoring, self._num_replicas))
+        recorder = Recorder(self, callback_order.grafts_of(ordered))
         with self._label_errors_named():
             return super().fit(
                 given.x,
@@ -307,7 +268,10 @@ class GraftTrainer(Ensemble):
                 epochs=epochs,
                 verbose=verbose,
                 callbacks=callback_order.as_given(
-                    callbacks, [*own, *ordered], self, epochs
+                    callbacks,
+                    [recorder, *given.watchers, *ordered],
+                    self,
+                    epochs,
                 ),
                 validation_split=validation_split,
                 validation_data=validation_data,
@@ -329,7 +293,7 @@ class GraftTrainer(Ensemble):
         sample_weight=None,
         *args,
         **kwargs,
-    ):
+    ) -> Any:
         self._assert_ready("evaluate")
         self._prepare(*first_example(x, y, sample_weight))
         with self._label_errors_named():
@@ -337,16 +301,16 @@ class GraftTrainer(Ensemble):
                 x, y, batch_size, verbose, sample_weight, *args, **kwargs
             )
 
-    def train_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs) -> Any:
         self._assert_ready("train_on_batch")
         self._prepare(*first_example(x, y, sample_weight))
         arguments.check_synchronized(self._networks, self._num_replicas)
-        return super().train_on_batch(x, y, sample_weight, *args, **kwargs)
+        return super().train_on_batch(x, y, sample_weight, **kwargs)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs) -> Any:
         self._assert_ready("test_on_batch")
         self._prepare(*first_example(x, y, sample_weight))
-        return super().test_on_batch(x, y, sample_weight, *args, **kwargs)
+        return super().test_on_batch(x, y, sample_weight, **kwargs)
 
     @property
     def metrics(self):
@@ -369,33 +333,18 @@ class GraftTrainer(Ensemble):
             taps=self._preparation.taps if self._preparation else None,
         )
 
-    @property
-    def _from_logits(self):
-        if self._scoring is None:
-            return super()._from_logits
-        return self._scoring.from_logits
-
     def _assert_ready(self, method):
-        if self._scoring is None:
-            raise ValueError(
-                f"Call `compile()` before `{method}()`: the trainer needs a "
-                "loss and an optimizer."
-            )
-        if method in ("fit", "train_on_batch"):
-            arguments.check_terms_ready(self.distillation, method)
+        trains = method in ("fit", "train_on_batch")
+        arguments.check_compiled_before(method, self._scoring is not None)
+        arguments.check_terms_ready(self.distillation if trains else [], method)
 
     def _prepare(self, x, y, sample_weight):
-        """Builds networks, metrics and slots from an example batch of one."""
         arguments.check_labelled(x, y)
         if self._preparation is None and x is not None:
             self._preparation = prepare(
                 self, self._scoring, x, y, sample_weight
             )
             self.built = True
-
-    def _check_labels(self, x, y):
-        if self._preparation is not None:
-            self._preparation.check_labels(x, y, self.loss)
 
     def _label_errors_named(self):
         known = self._preparation

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import keras
+
 from keras_graft.distillation import FeatureTaps
 from keras_graft.trainer.arguments import active_terms
 from keras_graft.trainer.arguments import check_outputs
@@ -28,21 +30,29 @@ class Preparation:
     num_units: int
     taps: FeatureTaps | None
 
-    def check_labels(self, x: Any, y: Any, loss: Any) -> None:
+    def check_labels(
+        self, x: Any, y: Any, validation_data: Any, loss: Any
+    ) -> None:
         """Refuses labels that do not fit the networks, before the first step.
 
         Args:
             x: As for `keras.Model.fit`.
             y: Likewise.
+            validation_data: Likewise.
             loss: What `compile(loss=...)` was given.
 
         Raises:
             ValueError: If a shape or a value does not fit.
         """
-        labels = all_labels(x, y)
-        if labels is not None:
-            for part in views_of(labels, self.num_networks):
-                check_labels(part, self.num_units, loss)
+        given = [(x, y)]
+        if validation_data is not None:
+            unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
+            given.append(unpacked[:2])
+        for inputs, labels in given:
+            labels = all_labels(inputs, labels)
+            if labels is not None:
+                for part in views_of(labels, self.num_networks):
+                    check_labels(part, self.num_units, loss)
 
 
 def prepare(

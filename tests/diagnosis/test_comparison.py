@@ -8,6 +8,7 @@ import pytest
 
 from keras_graft import models
 from keras_graft.diagnosis import compare
+from keras_graft.diagnosis import diagnose
 
 
 def network(*kernels_norms):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_graft import models
+from keras_graft.diagnosis import diagnose
 
 layers = keras.layers
 

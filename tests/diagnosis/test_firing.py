@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_graft.diagnosis import diagnose
+
 layers = keras.layers
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_graft
 from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis import diagnose
 
 layers = keras.layers
 

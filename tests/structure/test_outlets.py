@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_graft import models
+from keras_graft.diagnosis import diagnose
 
 layers = keras.layers
 
