@@ -16,6 +16,9 @@ Source: arXiv 2004.12311.
 """
 
 import importlib
+import sys
+import types
+import warnings
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -56,7 +59,15 @@ _HOME = {
     "RunCheckpoint": "checkpoint.run_checkpoint",
     "diagnose": "diagnosis",
 }
-_MODULES = ("data", "diagnosis", "distillation", "grafting", "models", "swa")
+_MODULES = (
+    "data",
+    "diagnosis",
+    "distillation",
+    "grafting",
+    "models",
+    "optimizers",
+    "swa",
+)
 # The classes that a saved file may name.
 _SAVED = {
     "CoupledSGD": "optimizers.coupled_sgd",
@@ -98,6 +109,30 @@ class _NotImportedYet:
     def __getattr__(self, attribute: str) -> Any:
         name, home = self._place
         return getattr(getattr(importlib.import_module(home), name), attribute)
+
+
+class _Moved(types.ModuleType):
+    """A module's old name, until 0.3."""
+
+    def __init__(self, old: str, new: str):
+        super().__init__(f"{__name__}.{old}", f"Moved to {__name__}.{new}.")
+        self.__dict__["_new"] = f"{__name__}.{new}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        warnings.warn(
+            f"{self.__name__} will go with 0.3: import from {self._new}.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(importlib.import_module(self._new), name)
+
+
+# The card of grafting told users to import from it.
+sys.modules[f"{__name__}.coupled_sgd"] = _Moved(
+    "coupled_sgd", "optimizers.coupled_sgd"
+)
 
 
 @wrapt.when_imported("keras")

@@ -1,1 +1,6 @@
 """CoupledSGD, one optimizer for each network, their averages and schedules."""
+
+from keras_graft.optimizers.coupled_sgd import CoupledSGD
+from keras_graft.optimizers.held_schedule import HeldSchedule
+
+__all__ = ["CoupledSGD", "HeldSchedule"]

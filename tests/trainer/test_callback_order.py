@@ -133,3 +133,30 @@ def test_what_cannot_restore_several_networks_is_refused(
         make_trainer(small_network).fit(
             *images, callbacks=[callback], verbose=0
         )
+
+
+def test_a_callback_list_serves_two_fits(images, small_network):
+    def trainer_of(rate):
+        trainer = keras_graft.GraftTrainer([small_network(0), small_network(1)])
+        trainer.compile(
+            keras.optimizers.SGD(rate),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        return trainer
+
+    def batches():
+        for start in (0, 16, 32):
+            yield tuple(part[start : start + 16] for part in images)
+
+    history = keras.callbacks.History()
+    given = keras.callbacks.CallbackList([history])
+    # A generator that ends stops its own fit, and no other one.
+    trainer_of(0.01).fit(
+        batches(), steps_per_epoch=3, callbacks=given, verbose=0
+    )
+    assert given.callbacks == [history]
+    trainer_of(0.002).fit(*images, epochs=3, callbacks=given, verbose=0)
+    assert history.epoch == [0, 1, 2]
+    rates = history.history["learning_rate_network_0"]
+    np.testing.assert_allclose(rates[-3:], 0.002, rtol=1e-5)
+    assert given.callbacks == [history]

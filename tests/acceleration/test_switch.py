@@ -1,0 +1,120 @@
+"""`GraftTrainer(accelerate=...)`, and the versions that it was tested with."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_graft
+from keras_graft.acceleration.switch import resolve_acceleration
+
+
+@pytest.fixture
+def plain_steps(monkeypatch):
+    """Names of the operations that a trainer's step normalises with."""
+
+    def operations(trainer, images):
+        trainer.compile(
+            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+        trainer.fit(*images, verbose=0)
+        batch = tuple(map(tf.convert_to_tensor, images))
+        graph = tf.function(trainer.train_step).get_concrete_function(batch)
+        definition = graph.graph.as_graph_def()
+        nodes = [
+            *definition.node,
+            *(n for f in definition.library.function for n in f.node_def),
+        ]
+        return {node.op for node in nodes}
+
+    return operations
+
+
+def networks_of(small_network):
+    return [small_network(0), small_network(1)]
+
+
+def test_a_trainer_is_accelerated_unless_told(
+    images, small_network, plain_steps
+):
+    fused = {
+        accelerate: "FusedBatchNormV3"
+        in plain_steps(
+            keras_graft.GraftTrainer(
+                networks_of(small_network), accelerate=accelerate
+            ),
+            images,
+        )
+        for accelerate in (True, False, "no_recompute")
+    }
+    assert fused == {True: True, False: False, "no_recompute": True}
+
+
+@pytest.mark.parametrize(
+    "module, version", [(keras, "3.16.0"), (keras, "4.0.0"), (tf, "2.22.1")]
+)
+def test_another_version_trains_without_and_says_so_once(
+    images, small_network, plain_steps, monkeypatch, caplog, module, version
+):
+    monkeypatch.setattr(module, "__version__", version)
+    found = [
+        plain_steps(
+            keras_graft.GraftTrainer(networks_of(small_network)), images
+        )
+        for _ in range(2)
+    ]
+    assert not any("FusedBatchNormV3" in operations for operations in found)
+    name = module.__name__.split(".")[0]
+    said = [r for r in caplog.messages if "not accelerated" in r]
+    assert len(said) == 1
+    assert f"not tested with {name} {version}" in said[0]
+
+
+def test_patch_releases_are_tested_enough(monkeypatch, caplog):
+    monkeypatch.setattr(keras, "__version__", "3.15.99")
+    assert resolve_acceleration(True).on
+    assert not caplog.text
+
+
+def test_what_it_replaces_goes_on_working_with_a_notice(small_network):
+    made = {}
+    for given in ("fused_batch_norm", "recompute"):
+        with pytest.warns(DeprecationWarning, match=f"'{given}'.*accelerate="):
+            made[given] = keras_graft.GraftTrainer(
+                networks_of(small_network), **{given: False}
+            ).accelerate
+    assert made == {"fused_batch_norm": False, "recompute": "no_recompute"}
+
+
+def test_trainers_that_were_saved_before_load(small_network):
+    trainer = keras_graft.GraftTrainer(networks_of(small_network))
+    config = trainer.get_config()
+    del config["accelerate"]
+    config.update(fused_batch_norm=True, recompute=False)
+    loaded = keras_graft.GraftTrainer.from_config(config)
+    assert loaded.accelerate == "no_recompute"
+    assert len(loaded.networks) == 2
+
+
+@pytest.mark.parametrize("accelerate", ["fast", 1.5, None])
+def test_anything_else_is_refused(small_network, accelerate):
+    with pytest.raises(ValueError, match="True, False or 'no_recompute'"):
+        keras_graft.GraftTrainer(
+            networks_of(small_network), accelerate=accelerate
+        )
+
+
+def test_numbers_are_the_same_up_to_rounding(images, small_network):
+    trained = []
+    for accelerate in (True, False):
+        trainer = keras_graft.GraftTrainer(
+            networks_of(small_network), accelerate=accelerate
+        )
+        trainer.compile(
+            keras.optimizers.SGD(0.1),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        trainer.fit(*images, epochs=2, shuffle=False, verbose=0)
+        trained.append([w for n in trainer.networks for w in n.get_weights()])
+    for fast, plain in zip(*trained, strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-5)
