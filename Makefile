@@ -2,7 +2,7 @@
 # make test   set up, then run the tests, two files at a time
 # make lint   check style and formatting
 # make wheel  build dist/*.whl
-# make tables write README's results and figures from results/*.json
+# make tables write the tables of results/README.md and the figures beside it
 # make bench  set up, then compare speeds side by side, for up to 20 minutes;
 #             ARGS=--full takes hours
 #
@@ -29,7 +29,7 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --outdir dist .
 
 tables: $(VENV)/.installed
-	$(BIN)/python -m keras_graft.compare.tables README.md results
+	$(BIN)/python -m keras_graft.compare.tables results/README.md results
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/bench.py $(ARGS)

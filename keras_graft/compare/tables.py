@@ -1,12 +1,13 @@
-"""README's tables and figures, made from `results/*.json`.
+"""The page of the studies: tables and figures, made from `results/*.json`.
 
-    python -m keras_graft.compare.tables README.md results
+    python -m keras_graft.compare.tables results/README.md results
 
-writes what stands between the two markers of the README, and a figure beside
+writes what stands between the two markers of the page, and a figure beside
 each file of records. `make tables` does it.
 """
 
 import hashlib
+import os
 import pathlib
 import sys
 
@@ -22,18 +23,18 @@ END = "<!-- results:end -->"
 _NOTHING = "No study has finished yet, so there is no accuracy claim here."
 
 
-def block(results: pathlib.Path, readme: pathlib.Path) -> str:
+def block(results: pathlib.Path, page: pathlib.Path) -> str:
     """What belongs between the markers.
 
     Args:
         results: Folder of the records, a file `<study>.json` each.
-        readme: The file that links to the figures.
+        page: The file that links to the figures, wherever it lies.
     """
     parts = []
     for path in sorted(results.glob("*.json")):
         found = records.read(path)
         if found:
-            picture = figure_of(path).relative_to(readme.parent).as_posix()
+            picture = _link(page, figure_of(path))
             parts += [
                 summary.caption(path.stem, found),
                 summary.markdown(found),
@@ -42,6 +43,11 @@ def block(results: pathlib.Path, readme: pathlib.Path) -> str:
                 LEGEND,
             ]
     return "\n\n".join(filter(None, parts)) or _NOTHING
+
+
+def _link(page: pathlib.Path, target: pathlib.Path) -> str:
+    """How Markdown in `page` names a file."""
+    return pathlib.Path(os.path.relpath(target, page.parent)).as_posix()
 
 
 def between_markers(text: str) -> tuple[str, str, str]:
@@ -70,9 +76,9 @@ def fingerprint(path: pathlib.Path) -> str:
     return f"records sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def write(readme: pathlib.Path, results: pathlib.Path) -> None:
-    """Writes README's block and the figures."""
-    before, _, after = between_markers(readme.read_text(encoding="utf-8"))
+def write(page: pathlib.Path, results: pathlib.Path) -> None:
+    """Writes the page's block and the figures."""
+    before, _, after = between_markers(page.read_text(encoding="utf-8"))
     for path in sorted(results.glob("*.json")):
         found = records.read(path)
         if found:
@@ -82,14 +88,15 @@ def write(readme: pathlib.Path, results: pathlib.Path) -> None:
                 dpi=130,
                 metadata={"Description": fingerprint(path)},
             )
-    text = f"{before}\n{block(results, readme)}\n{after}"
-    readme.write_text(text, encoding="utf-8")
+    text = f"{before}\n{block(results, page)}\n{after}"
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(
-            "Usage: python -m keras_graft.compare.tables README.md results"
+            "Usage: python -m keras_graft.compare.tables results/README.md "
+            "results"
         )
     try:
         write(*map(pathlib.Path, sys.argv[1:]))

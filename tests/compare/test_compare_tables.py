@@ -1,4 +1,4 @@
-"""Records -> table, figure, page, and README."""
+"""Records -> table, figure, report, and the page of the studies."""
 
 import dataclasses
 import pathlib
@@ -138,46 +138,59 @@ def test_page_needs_nothing_beside_it(tmp_path, some_records):
     assert "src='http" not in page
 
 
-def readme_in(folder):
-    readme = folder / "README.md"
-    readme.write_text(f"# Head\n\n{tables.BEGIN}\nold\n{tables.END}\n\ntail\n")
-    (folder / "results").mkdir()
-    return readme
+def page_in(folder):
+    page = folder / "README.md"
+    page.write_text(f"# Head\n\n{tables.BEGIN}\nold\n{tables.END}\n\ntail\n")
+    return page
 
 
-def test_readme_gets_table_and_figure_between_its_markers(
-    tmp_path, some_records
-):
-    readme = readme_in(tmp_path)
-    records.write(tmp_path / "results" / "core.json", some_records)
-    tables.write(readme, tmp_path / "results")
-    text = readme.read_text()
+def test_page_gets_table_and_figure_between_its_markers(tmp_path, some_records):
+    page = page_in(tmp_path)
+    records.write(tmp_path / "core.json", some_records)
+    tables.write(page, tmp_path)
+    text = page.read_text()
     assert text.startswith("# Head\n\n") and text.endswith("\n\ntail\n")
     assert "old" not in text
     assert summary.markdown(some_records) in text
-    assert "(results/core.png)" in text
-    assert (tmp_path / "results" / "core.png").exists()
-    tables.write(readme, tmp_path / "results")
-    assert readme.read_text() == text
+    assert (tmp_path / "core.png").exists()
+    tables.write(page, tmp_path)
+    assert page.read_text() == text
 
 
-def test_readme_says_so_where_there_is_no_study(tmp_path):
-    readme = readme_in(tmp_path)
-    tables.write(readme, tmp_path / "results")
-    assert "No study has finished yet" in readme.read_text()
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [
+        ("results/README.md", "core.png"),
+        ("README.md", "results/core.png"),
+        ("docs/studies.md", "../results/core.png"),
+    ],
+)
+def test_page_links_to_its_figures_from_where_it_lies(
+    tmp_path, some_records, page, link
+):
+    records.write(tmp_path / "results" / "core.json", some_records)
+    text = tables.block(tmp_path / "results", tmp_path / page)
+    assert f"]({link})" in text
 
 
-def test_readme_without_markers_is_refused(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("# Head\n")
+def test_page_says_so_where_there_is_no_study(tmp_path):
+    page = page_in(tmp_path)
+    tables.write(page, tmp_path)
+    assert "No study has finished yet" in page.read_text()
+
+
+def test_page_without_markers_is_refused(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("# Head\n")
     with pytest.raises(ValueError, match="results:begin"):
-        tables.write(readme, tmp_path)
+        tables.write(page, tmp_path)
 
 
-def test_readme_of_this_repository_shows_its_records():
-    readme, results = ROOT / "README.md", ROOT / "results"
-    _, between, _ = tables.between_markers(readme.read_text("utf-8"))
-    assert between.strip() == tables.block(results, readme).strip(), (
+def test_page_of_this_repository_shows_its_records():
+    results = ROOT / "results"
+    page = results / "README.md"
+    _, between, _ = tables.between_markers(page.read_text("utf-8"))
+    assert between.strip() == tables.block(results, page).strip(), (
         "run `make tables`"
     )
 
@@ -191,10 +204,10 @@ def test_figures_of_this_repository_were_made_from_its_records():
 
 
 def test_figure_tells_which_records_it_shows(tmp_path, some_records):
-    readme = readme_in(tmp_path)
-    path = tmp_path / "results" / "core.json"
+    page = page_in(tmp_path)
+    path = tmp_path / "core.json"
     records.write(path, some_records)
-    tables.write(readme, path.parent)
+    tables.write(page, tmp_path)
     with PIL.Image.open(tables.figure_of(path)) as picture:
         assert picture.info["Description"] == tables.fingerprint(path)
     records.write(path, some_records[1:])
