@@ -2,7 +2,8 @@
 
     python benchmarks/placement.py
 
-Prints the table of BUILD.md, section "Network k on device k", from the
+Prints the table of benchmarks/NOTES.md, section "Network k on device k", from
+the
 formulas of `keras_graft.runs.costs`. Nothing is trained.
 """
 

@@ -11,5 +11,5 @@
 | `records` | one arm, one seed: the record, and its file |
 | `statistics` | means, paired differences, calibration |
 | `summary`, `figure`, `report` | table, picture, `report.html` |
-| `tables` | README's tables and figures from `results/*.json` |
+| `tables` | tables of results/README.md and figures from `results/*.json` |
 """

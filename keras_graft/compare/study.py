@@ -225,7 +225,7 @@ def settings_of(
         # of the study's.
         common = pathlib.Path(folder) / "study.flags"
         common.write_text(flags.flags_text(study.base), encoding="utf-8")
-        flag_values = flags.absl_flags.FlagValues()
+        flag_values = flags.FlagValues()
         flags.define(flag_values)
         arguments = [
             f"--flagfile={common}",

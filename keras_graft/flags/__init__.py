@@ -17,6 +17,7 @@ and `main` reads `flags.settings()`. What is wrong with a command line is said
 here, in a blink, before anything heavy is imported or any folder is made.
 """
 
+from keras_graft.flags.command_line import FlagValues
 from keras_graft.flags.command_line import Settings
 from keras_graft.flags.command_line import define
 from keras_graft.flags.command_line import flags_text
@@ -26,6 +27,7 @@ from keras_graft.flags.command_line import settings
 from keras_graft.flags.command_line import table
 
 __all__ = [
+    "FlagValues",
     "Settings",
     "define",
     "flags_text",

@@ -21,6 +21,9 @@ _SPECS = {
     spec.name: spec for specs in definitions.GROUPS.values() for spec in specs
 }
 
+# For those who read flags apart from the command line's.
+FlagValues = absl_flags.FlagValues
+
 Settings = namedtuple("Settings", tuple(_SPECS))
 Settings.__doc__ = (
     "The value of every flag, frozen. Paths are absolute; `teachers` is a "
@@ -270,7 +273,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def table() -> str:
-    """Returns the Markdown table of all flags, as BUILD.md shows it."""
+    """Returns the Markdown table of all flags, for docs/command_line.md."""
     lines = []
     for group, specs in definitions.GROUPS.items():
         lines += [

@@ -4,10 +4,10 @@ Two ways to lay N networks on D devices:
 
 - *data parallel*, what `--strategy` does: each device holds all networks and
   sees b images in a step; gradients are summed over all devices.
-- *placed*, a design (BUILD.md): each network has g = D / N devices, which see
-  the same D b images of a step, N b images each. Gradients are summed over
-  the g devices; networks tell each other their logits in each step, and their
-  weights at each graft.
+- *placed*, a design (benchmarks/NOTES.md): each network has g = D / N devices,
+  which see the same D b images of a step, N b images each. Gradients are
+  summed over the g devices; networks tell each other their logits in each
+  step, and their weights at each graft.
 
 A device does the same arithmetic in both.
 """

@@ -44,7 +44,7 @@ class NetworkResult:
 
 @dataclasses.dataclass(frozen=True)
 class RunResults:
-    """The content of `results.json`; the keys are a contract (BUILD.md)."""
+    """The content of `results.json`; docs/command_line.md has the contract."""
 
     dataset: str
     model: str

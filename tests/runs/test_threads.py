@@ -20,7 +20,7 @@ from keras_graft.runs.threads import share_out_threads
 if "--in-use" in sys.argv:
     tf.constant(1.0) + 1.0
     sys.argv.remove("--in-use")
-absl_values = flags.absl_flags.FlagValues()
+absl_values = flags.FlagValues()
 flags.define(absl_values)
 settings = flags.parse(["test", "--workdir=none", *sys.argv[2:]], absl_values)
 done = share_out_threads(settings)
