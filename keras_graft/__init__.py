@@ -116,17 +116,17 @@ class _Moved(types.ModuleType):
 
     def __init__(self, old: str, new: str):
         super().__init__(f"{__name__}.{old}", f"Moved to {__name__}.{new}.")
-        self.__dict__["_new"] = f"{__name__}.{new}"
+        self.__dict__["new_home"] = f"{__name__}.{new}"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         warnings.warn(
-            f"{self.__name__} will go with 0.3: import from {self._new}.",
+            f"{self.__name__} will go with 0.3: import from {self.new_home}.",
             DeprecationWarning,
             stacklevel=2,
         )
-        return getattr(importlib.import_module(self._new), name)
+        return getattr(importlib.import_module(self.new_home), name)
 
 
 # The card of grafting told users to import from it.
