@@ -2,6 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import make_trainer
+from builders import small_network
+from builders import small_networks
 from keras import layers
 
 import keras_graft
@@ -109,8 +112,7 @@ def test_a_subclassed_teacher_is_judged_by_its_predictions(activation):
 
 def test_a_trainer_can_teach_with_its_ensemble():
     teachers = [network(seed) for seed in range(2)]
-    trainer = keras_graft.GraftTrainer(teachers)
-    trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+    trainer = make_trainer(teachers)
     (target,) = targets_of(TeacherDistillation(trainer, 1.0), inputs())
     outputs = [softmax(teacher(inputs()).numpy()) for teacher in teachers]
     np.testing.assert_allclose(target, np.mean(outputs, axis=0), rtol=1e-4)
@@ -180,16 +182,15 @@ def test_a_live_teacher_needs_no_live_network():
     assert min(losses[0]) > 0
 
 
-def test_training_with_teachers_leaves_them_as_they_are(images, small_network):
+def test_training_with_teachers_leaves_them_as_they_are(images):
     teacher = small_network(seed=9, dropout=0.5)
     before = [v.numpy() for v in teacher.variables]
     student = small_network(seed=1)
-    trainer = keras_graft.GraftTrainer(
-        [student], distillation=TeacherDistillation(teacher)
-    )
-    trainer.compile(
-        keras.optimizers.SGD(0.1),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    trainer = make_trainer(
+        [student],
+        TeacherDistillation(teacher),
+        optimizer=keras.optimizers.SGD(0.1),
+        metrics=None,
     )
     start = student.get_layer("conv").kernel.numpy()
     logs = trainer.fit(*images, epochs=1, verbose=0).history
@@ -243,18 +244,12 @@ def test_a_loaded_term_names_the_teachers_it_needs():
 
 
 def test_a_loaded_trainer_predicts_and_names_the_teachers_that_fit_needs(
-    images, small_network, tmp_path
+    images, tmp_path
 ):
     teacher = small_network(seed=9)
-    trainer = keras_graft.GraftTrainer(
-        [small_network(seed=k) for k in range(2)],
-        distillation=[
-            keras_graft.MutualDistillation(),
-            TeacherDistillation(teacher),
-        ],
-    )
-    trainer.compile(
-        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    terms = [keras_graft.MutualDistillation(), TeacherDistillation(teacher)]
+    trainer = make_trainer(
+        small_networks(2), terms, optimizer="sgd", metrics=None
     )
     trainer.fit(*images, epochs=1, verbose=0)
     path = tmp_path / "trainer.keras"
