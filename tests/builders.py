@@ -42,6 +42,28 @@ def small_networks(count, **arguments):
     return [small_network(seed, **arguments) for seed in range(count)]
 
 
+def conv_classifier(filters=4, seed=None, name=None):
+    """A convolution with a bias, BatchNormalization and Dense, in a row.
+
+    Takes images of shape (6, 6, 2) and tells three classes apart.
+    """
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(
+                filters,
+                3,
+                kernel_initializer=keras.initializers.GlorotUniform(seed),
+                name="conv",
+            ),
+            layers.BatchNormalization(name="bn"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, name="classifier"),
+        ],
+        name=name,
+    )
+
+
 def compiled(model, **changes):
     """A classifier or a trainer, compiled; `changes` are those of a test."""
     usual = {

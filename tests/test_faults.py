@@ -104,9 +104,20 @@ def test_networks_of_equal_names_are_kept_apart(images, tmp_path):
 
 
 def test_networks_that_share_a_variable_only_are_refused():
-    first, second = small_network(0), small_network(1)
-    layer = second.get_layer("classifier")
-    layer._trainable_variables[0] = first.get_layer("classifier").kernel
+    class Scaled(keras.layers.Layer):
+        """Multiplies by a variable that it is given."""
+
+        def __init__(self, scale):
+            super().__init__()
+            self.scale = scale
+
+        def call(self, x):
+            return self.scale * x
+
+    scale = keras.Variable(2.0)
+    first, second = (
+        keras.Sequential([small_network(k), Scaled(scale)]) for k in range(2)
+    )
     with pytest.raises(ValueError, match="share the variable"):
         keras_graft.GraftTrainer([first, second])
 

@@ -381,24 +381,6 @@ def test_train_on_batch_trains(images):
     assert not np.array_equal(before[0], weights_of(trainer.networks[1])[0])
 
 
-def test_second_fit_and_grafts_trace_nothing_anew(images):
-    traces = []
-
-    class Counting(keras_graft.GraftTrainer):
-        def train_step(self, data):
-            traces.append(1)
-            return super().train_step(data)
-
-    trainer = Counting(small_networks(2))
-    compiled(trainer)
-    graft = keras_graft.GraftCallback(start=0)
-    data = batches(images)
-    trainer.fit(data, epochs=3, verbose=0, callbacks=[graft])
-    first = len(traces)
-    trainer.fit(data, epochs=2, verbose=0, callbacks=[graft])
-    assert len(traces) == first
-
-
 # Which network is best.
 
 
