@@ -54,7 +54,7 @@ def test_fewer_images_than_a_batch_are_one_batch():
 
 def test_momentum_is_given_back_where_the_images_do_not_fit():
     model = conv_classifier()
-    before = model.get_layer("bn").momentum
+    momentum = model.get_layer("bn").momentum
     with pytest.raises(ValueError):
         reestimate_batch_norm(model, np.zeros((4, 6, 6, 7), "float32"))
     assert model.get_layer("bn").momentum == momentum
