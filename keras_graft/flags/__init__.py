@@ -18,6 +18,7 @@ here, in a blink, before anything heavy is imported or any folder is made.
 """
 
 from keras_graft.flags.command_line import Settings
+from keras_graft.flags.command_line import absl_flags
 from keras_graft.flags.command_line import define
 from keras_graft.flags.command_line import flags_text
 from keras_graft.flags.command_line import parse
@@ -27,6 +28,7 @@ from keras_graft.flags.command_line import table
 
 __all__ = [
     "Settings",
+    "absl_flags",
     "define",
     "flags_text",
     "parse",
