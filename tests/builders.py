@@ -1,7 +1,84 @@
-"""Small networks that tests of several parts make."""
+"""Networks and trainers that tests of several parts make."""
 
 import keras
 from keras import layers
+
+import keras_graft
+
+
+def crossentropy(from_logits=True):
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+
+
+def sgd(rate=0.1):
+    return keras.optimizers.SGD(rate, momentum=0.9)
+
+
+def small_network(seed=0, activation=None, batch_norm=True, dropout=0.0):
+    """One convolution, BatchNormalization and Dense, for `images`."""
+    init = keras.initializers.GlorotUniform
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(
+        6, 3, use_bias=False, kernel_initializer=init(seed), name="conv"
+    )(x)
+    if batch_norm:
+        x = layers.BatchNormalization(name="bn", synchronized=True)(x)
+    x = layers.ReLU()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    if dropout:
+        x = layers.Dropout(dropout, seed=seed)(x)
+    outputs = layers.Dense(
+        4,
+        activation=activation,
+        kernel_initializer=init(seed + 100),
+        name="classifier",
+    )(x)
+    return keras.Model(inputs, outputs, name=f"net{seed}")
+
+
+def small_networks(count, **arguments):
+    """Networks of the seeds 0, 1, ...; `arguments` as of `small_network`."""
+    return [small_network(seed, **arguments) for seed in range(count)]
+
+
+def conv_classifier(filters=4, seed=None, name=None):
+    """A convolution with a bias, BatchNormalization and Dense, in a row.
+
+    Takes images of shape (6, 6, 2) and tells three classes apart.
+    """
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(
+                filters,
+                3,
+                kernel_initializer=keras.initializers.GlorotUniform(seed),
+                name="conv",
+            ),
+            layers.BatchNormalization(name="bn"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, name="classifier"),
+        ],
+        name=name,
+    )
+
+
+def compiled(model, **changes):
+    """A classifier or a trainer, compiled; `changes` are those of a test."""
+    usual = {
+        "optimizer": sgd(),
+        "loss": crossentropy(),
+        "metrics": ["accuracy"],
+    }
+    model.compile(**usual | changes)
+    return model
+
+
+def make_trainer(networks, distillation="mutual", **changes):
+    """A trainer, as `compiled` makes it."""
+    trainer = keras_graft.GraftTrainer(networks, distillation=distillation)
+    return compiled(trainer, **changes)
 
 
 def functional(*last):

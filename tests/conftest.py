@@ -45,31 +45,3 @@ def policy(request):
     keras.config.set_dtype_policy(request.param)
     yield request.param
     keras.config.set_dtype_policy(before)
-
-
-@pytest.fixture
-def small_network():
-    """Makes a network of one convolution, BatchNormalization and Dense."""
-
-    def make(seed=0, activation=None, batch_norm=True, dropout=0.0):
-        init = keras.initializers.GlorotUniform
-        inputs = keras.Input((8, 8, 1))
-        x = keras.layers.Rescaling(1 / 255)(inputs)
-        x = keras.layers.Conv2D(
-            6, 3, use_bias=False, kernel_initializer=init(seed), name="conv"
-        )(x)
-        if batch_norm:
-            x = keras.layers.BatchNormalization(name="bn", synchronized=True)(x)
-        x = keras.layers.ReLU()(x)
-        x = keras.layers.GlobalAveragePooling2D()(x)
-        if dropout:
-            x = keras.layers.Dropout(dropout, seed=seed)(x)
-        outputs = keras.layers.Dense(
-            4,
-            activation=activation,
-            kernel_initializer=init(seed + 100),
-            name="classifier",
-        )(x)
-        return keras.Model(inputs, outputs, name=f"net{seed}")
-
-    return make

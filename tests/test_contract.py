@@ -7,6 +7,9 @@ import types
 
 import keras
 import pytest
+from builders import compiled
+from builders import small_network
+from builders import small_networks
 
 import keras_graft
 from keras_graft import distillation
@@ -17,30 +20,17 @@ RAMP = keras.optimizers.schedules.PolynomialDecay(
 )
 
 
-def network(seed=0):
-    inputs = keras.Input((6, 6, 1))
-    x = keras.layers.Conv2D(
-        3,
-        3,
-        kernel_initializer=keras.initializers.GlorotUniform(seed),
-        name="conv",
-    )(inputs)
-    x = keras.layers.BatchNormalization(name="bn")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras.layers.Dense(3)(x), name=f"net{seed}")
-
-
 # Of each class what is made of it, every argument away from its default
 # somewhere.
 EXAMPLES = {
     "GraftTrainer": [
-        lambda: keras_graft.GraftTrainer([network(0), network(1)]),
+        lambda: keras_graft.GraftTrainer(small_networks(2)),
         lambda: keras_graft.GraftTrainer(
-            [network(0), network(1)], distillation=None, monitor="val_loss"
+            small_networks(2), distillation=None, monitor="val_loss"
         ),
         lambda: keras_graft.GraftTrainer(
-            [network(0)],
-            distillation=[keras_graft.TeacherDistillation(network(5))],
+            [small_network(0)],
+            distillation=[keras_graft.TeacherDistillation(small_network(5))],
         ),
     ],
     "GraftCallback": [
@@ -61,9 +51,9 @@ EXAMPLES = {
         lambda: keras_graft.MutualDistillation(temperature=4, weight=RAMP),
     ],
     "TeacherDistillation": [
-        lambda: keras_graft.TeacherDistillation(network()),
+        lambda: keras_graft.TeacherDistillation(small_network()),
         lambda: keras_graft.TeacherDistillation(
-            [network(0), network(1)], temperature=1.0, weight=0.5
+            small_networks(2), temperature=1.0, weight=0.5
         ),
     ],
 }
@@ -152,7 +142,7 @@ def test_config_holds_every_argument(name):
         (lambda: keras_graft.GraftCallback("noise"), None),
         (
             lambda: keras_graft.InvalidFilterMonitor(),
-            lambda: [keras_graft.TeacherDistillation(network(7))],
+            lambda: [keras_graft.TeacherDistillation(small_network(7))],
         ),
     ],
 )
@@ -168,24 +158,19 @@ def test_a_second_fit_traces_nothing_anew(callback, terms, images):
             traces.append("test")
             return super().test_step(data)
 
-    x, y = images[0][:, :6, :6], images[1] % 3
     trainer = Counting(
-        [network(0), network(1)],
+        small_networks(2),
         distillation=terms() if callable(terms) else terms,
     )
-    trainer.compile(
-        optimizer=keras.optimizers.SGD(0.01),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
+    compiled(trainer)
 
     def fit():
         callbacks = [callback()] if callback else []
         trainer.fit(
-            x,
-            y,
+            *images,
             batch_size=32,
             epochs=2,
-            validation_data=(x, y),
+            validation_data=images,
             callbacks=callbacks,
             verbose=0,
         )

@@ -9,23 +9,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import crossentropy
+from builders import make_trainer
+from builders import small_network
+from builders import small_networks
 
 import keras_graft
 from keras_graft.checkpoint.training_state import read_arrays
 from keras_graft.runs.interruption import StopAtSignal
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
-
-
-def make_trainer(networks, distillation="mutual", **compile_arguments):
-    trainer = keras_graft.GraftTrainer(networks, distillation=distillation)
-    arguments = {
-        "optimizer": keras.optimizers.SGD(0.1, momentum=0.9),
-        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        "metrics": ["accuracy"],
-    }
-    trainer.compile(**{**arguments, **compile_arguments})
-    return trainer
 
 
 def train(trainer, images, folder, *callbacks, epochs=3, **arguments):
@@ -83,11 +76,9 @@ class At(keras.callbacks.Callback):
 # Networks.
 
 
-def test_networks_of_equal_names_are_kept_apart(
-    images, small_network, tmp_path
-):
+def test_networks_of_equal_names_are_kept_apart(images, tmp_path):
     def make(name):
-        networks = [small_network(k) for k in range(3)]
+        networks = small_networks(3)
         for k, network in enumerate(networks):
             network.name = name or f"net{k}"
         return make_trainer(networks)
@@ -112,10 +103,21 @@ def test_networks_of_equal_names_are_kept_apart(
             np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-def test_networks_that_share_a_variable_only_are_refused(small_network):
-    first, second = small_network(0), small_network(1)
-    layer = second.get_layer("classifier")
-    layer._trainable_variables[0] = first.get_layer("classifier").kernel
+def test_networks_that_share_a_variable_only_are_refused():
+    class Scaled(keras.layers.Layer):
+        """Multiplies by a variable that it is given."""
+
+        def __init__(self, scale):
+            super().__init__()
+            self.scale = scale
+
+        def call(self, x):
+            return self.scale * x
+
+    scale = keras.Variable(2.0)
+    first, second = (
+        keras.Sequential([small_network(k), Scaled(scale)]) for k in range(2)
+    )
     with pytest.raises(ValueError, match="share the variable"):
         keras_graft.GraftTrainer([first, second])
 
@@ -190,8 +192,8 @@ def test_degenerate_kernels_have_finite_coefficients():
                 assert np.isfinite(weight.numpy()).all()
 
 
-def test_more_networks_than_epochs(images, small_network):
-    trainer = make_trainer([small_network(k) for k in range(4)])
+def test_more_networks_than_epochs(images):
+    trainer = make_trainer(small_networks(4))
     history = trainer.fit(
         *images,
         batch_size=32,
@@ -213,10 +215,8 @@ class PoisonStatistics(keras.callbacks.Callback):
             mean.assign(np.full(mean.shape, np.nan))
 
 
-def test_statistics_that_are_not_finite_do_not_travel(
-    images, small_network, caplog
-):
-    trainer = make_trainer([small_network(k) for k in range(3)])
+def test_statistics_that_are_not_finite_do_not_travel(images, caplog):
+    trainer = make_trainer(small_networks(3))
     arguments = {"batch_size": 16, "epochs": 4, "verbose": 0}
     trainer.fit(
         *images,
@@ -237,18 +237,18 @@ def test_statistics_that_are_not_finite_do_not_travel(
 # Data.
 
 
-def test_endless_data_without_steps_is_refused(images, small_network):
+def test_endless_data_without_steps_is_refused(images):
     trainer = make_trainer([small_network()])
     endless = tf.data.Dataset.from_tensor_slices(images).batch(16).repeat()
     with pytest.raises(ValueError, match="steps_per_epoch"):
         trainer.fit(endless, verbose=0)
 
 
-def test_uint8_pixels_train_like_float32(images, small_network):
+def test_uint8_pixels_train_like_float32(images):
     x, y = images
     ends = []
     for dtype in ("uint8", "float32"):
-        trainer = make_trainer([small_network(k) for k in range(2)])
+        trainer = make_trainer(small_networks(2))
         trainer.fit(
             x.astype("uint8").astype(dtype),
             y,
@@ -261,14 +261,14 @@ def test_uint8_pixels_train_like_float32(images, small_network):
         np.testing.assert_allclose(value, ends[1][name], atol=1e-5)
 
 
-def test_nan_in_one_batch_costs_that_batch_only(images, small_network):
+def test_nan_in_one_batch_costs_that_batch_only(images):
     x, y = images
     bad = x.copy()
     bad[16:32] = np.nan
     keep = np.r_[:16, 32:64]
     ends = []
     for arrays in ((bad, y), (x[keep], y[keep])):
-        trainer = make_trainer([small_network(k) for k in range(2)])
+        trainer = make_trainer(small_networks(2))
         history = trainer.fit(
             *arrays, batch_size=16, shuffle=False, verbose=0
         ).history
@@ -278,10 +278,8 @@ def test_nan_in_one_batch_costs_that_batch_only(images, small_network):
     assert_same_state(*ends)
 
 
-def test_data_that_is_all_nan_ends_training_untouched(
-    images, small_network, caplog
-):
-    trainer = make_trainer([small_network(k) for k in range(2)])
+def test_data_that_is_all_nan_ends_training_untouched(images, caplog):
+    trainer = make_trainer(small_networks(2))
     before = [v.numpy() for n in trainer.networks for v in n.weights]
     history = trainer.fit(
         np.full_like(images[0], np.nan),
@@ -298,18 +296,16 @@ def test_data_that_is_all_nan_ends_training_untouched(
         np.testing.assert_array_equal(a, b)
 
 
-def test_generator_that_ends_early_is_named_and_repeats_no_batch(
-    images, small_network
-):
+def test_generator_that_ends_early_is_named_and_repeats_no_batch(images):
     x, y = images
     starts = (0, 16, 32, 48, 0, 16)
     pairs = [(x[i : i + 16], y[i : i + 16]) for i in starts]
-    trainer = make_trainer([small_network(k) for k in range(2)])
+    trainer = make_trainer(small_networks(2))
     with pytest.warns(UserWarning, match="ran out of data"):
         history = trainer.fit(
             (pair for pair in pairs), steps_per_epoch=4, epochs=2, verbose=0
         ).history
-    expected = make_trainer([small_network(k) for k in range(2)])
+    expected = make_trainer(small_networks(2))
     for pair in pairs:
         expected.train_on_batch(*pair)
     for mine, theirs in zip(trainer.networks, expected.networks, strict=True):
@@ -321,12 +317,12 @@ def test_generator_that_ends_early_is_named_and_repeats_no_batch(
 
 @pytest.mark.parametrize("steps_per_epoch", [4, 3, None])
 def test_generator_that_has_ended_ends_training(
-    images, small_network, caplog, steps_per_epoch
+    images, caplog, steps_per_epoch
 ):
     x, y = images
     starts = (0, 16, 32, 48, 0, 16)
     pairs = [(x[i : i + 16], y[i : i + 16]) for i in starts]
-    trainer = make_trainer([small_network(k) for k in range(2)])
+    trainer = make_trainer(small_networks(2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras: "ran out of data".
         history = trainer.fit(
@@ -337,7 +333,7 @@ def test_generator_that_has_ended_ends_training(
         ).history
     assert len(history["loss"]) == (1 if steps_per_epoch is None else 2)
     assert "ended after 6 batches" in caplog.text
-    expected = make_trainer([small_network(k) for k in range(2)])
+    expected = make_trainer(small_networks(2))
     for pair in pairs:
         expected.train_on_batch(*pair)
     for mine, theirs in zip(trainer.networks, expected.networks, strict=True):
@@ -347,10 +343,10 @@ def test_generator_that_has_ended_ends_training(
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_validation_set_smaller_than_the_batch_counts_each_example_once(
-    images, small_network, size
+    images, size
 ):
     x, y = (part[:size] for part in images)
-    trainer = make_trainer([small_network(k) for k in range(2)])
+    trainer = make_trainer(small_networks(2))
     history = trainer.fit(
         *images,
         batch_size=16,
@@ -360,7 +356,7 @@ def test_validation_set_smaller_than_the_batch_counts_each_example_once(
     ).history
     for k, network in enumerate(trainer.networks):
         network.compile(
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            loss=crossentropy(),
             metrics=["accuracy"],
         )
         loss, accuracy = network.evaluate(x, y, verbose=0)
@@ -372,12 +368,10 @@ def test_validation_set_smaller_than_the_batch_counts_each_example_once(
         )
 
 
-def test_validation_set_smaller_than_the_replicas(
-    images, small_network, two_replicas
-):
+def test_validation_set_smaller_than_the_replicas(images, two_replicas):
     x, y = (part[:1] for part in images)
     with two_replicas.scope():
-        trainer = make_trainer([small_network(k) for k in range(2)])
+        trainer = make_trainer(small_networks(2))
     logs = trainer.evaluate(x, y, verbose=0, return_dict=True)
     expected = [
         float(n(x)[0].numpy().argmax() == y[0]) for n in trainer.networks
@@ -389,11 +383,9 @@ def test_validation_set_smaller_than_the_replicas(
 # What ends a run.
 
 
-def test_callback_that_raises_leaves_traceback_and_checkpoint(
-    images, small_network, tmp_path
-):
+def test_callback_that_raises_leaves_traceback_and_checkpoint(images, tmp_path):
     def make():
-        return make_trainer([small_network(k) for k in range(2)])
+        return make_trainer(small_networks(2))
 
     def mistake_of_the_user():
         raise ZeroDivisionError("no such rate")
@@ -414,10 +406,10 @@ def test_callback_that_raises_leaves_traceback_and_checkpoint(
 
 @pytest.mark.parametrize("in_command", [True, False])
 def test_ctrl_c_in_evaluation_keeps_the_epoch_before(
-    images, small_network, tmp_path, in_command
+    images, tmp_path, in_command
 ):
     def make():
-        return make_trainer([small_network(k) for k in range(2)])
+        return make_trainer(small_networks(2))
 
     def ctrl_c():
         os.kill(os.getpid(), signal.SIGINT)
@@ -455,13 +447,9 @@ def test_ctrl_c_in_evaluation_keeps_the_epoch_before(
     assert_same_state(resumed, whole)
 
 
-def test_sigterm_with_several_steps_per_execution(
-    images, small_network, tmp_path
-):
+def test_sigterm_with_several_steps_per_execution(images, tmp_path):
     def make():
-        return make_trainer(
-            [small_network(k) for k in range(2)], steps_per_execution=2
-        )
+        return make_trainer(small_networks(2), steps_per_execution=2)
 
     whole = make()
     train(whole, images, tmp_path / "whole")
@@ -481,7 +469,7 @@ def test_sigterm_with_several_steps_per_execution(
 
 
 def test_clock_that_went_back_does_not_hide_the_newest_checkpoint(
-    images, small_network, tmp_path
+    images, tmp_path
 ):
     trainer = make_trainer([small_network()], distillation=None)
     train(trainer, images, tmp_path, epochs=2)

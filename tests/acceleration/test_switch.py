@@ -4,45 +4,32 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import compiled
+from builders import small_networks
 
 import keras_graft
 from keras_graft.acceleration.switch import resolve_acceleration
 
 
-@pytest.fixture
-def plain_steps(monkeypatch):
-    """Names of the operations that a trainer's step normalises with."""
-
-    def operations(trainer, images):
-        trainer.compile(
-            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        )
-        trainer.fit(*images, verbose=0)
-        batch = tuple(map(tf.convert_to_tensor, images))
-        graph = tf.function(trainer.train_step).get_concrete_function(batch)
-        definition = graph.graph.as_graph_def()
-        nodes = [
-            *definition.node,
-            *(n for f in definition.library.function for n in f.node_def),
-        ]
-        return {node.op for node in nodes}
-
-    return operations
+def operations(trainer, images):
+    """Names of the operations of a trainer's step."""
+    compiled(trainer, optimizer="sgd", metrics=None)
+    trainer.fit(*images, verbose=0)
+    batch = tuple(map(tf.convert_to_tensor, images))
+    graph = tf.function(trainer.train_step).get_concrete_function(batch)
+    definition = graph.graph.as_graph_def()
+    nodes = [
+        *definition.node,
+        *(n for f in definition.library.function for n in f.node_def),
+    ]
+    return {node.op for node in nodes}
 
 
-def networks_of(small_network):
-    return [small_network(0), small_network(1)]
-
-
-def test_a_trainer_is_accelerated_unless_told(
-    images, small_network, plain_steps
-):
+def test_a_trainer_is_accelerated_unless_told(images):
     fused = {
         accelerate: "FusedBatchNormV3"
-        in plain_steps(
-            keras_graft.GraftTrainer(
-                networks_of(small_network), accelerate=accelerate
-            ),
+        in operations(
+            keras_graft.GraftTrainer(small_networks(2), accelerate=accelerate),
             images,
         )
         for accelerate in (True, False, "no_recompute")
@@ -54,16 +41,14 @@ def test_a_trainer_is_accelerated_unless_told(
     "module, version", [(keras, "3.16.0"), (keras, "4.0.0"), (tf, "2.22.1")]
 )
 def test_another_version_trains_without_and_says_so_once(
-    images, small_network, plain_steps, monkeypatch, caplog, module, version
+    images, monkeypatch, caplog, module, version
 ):
     monkeypatch.setattr(module, "__version__", version)
     found = [
-        plain_steps(
-            keras_graft.GraftTrainer(networks_of(small_network)), images
-        )
+        operations(keras_graft.GraftTrainer(small_networks(2)), images)
         for _ in range(2)
     ]
-    assert not any("FusedBatchNormV3" in operations for operations in found)
+    assert not any("FusedBatchNormV3" in names for names in found)
     name = module.__name__.split(".")[0]
     said = [r for r in caplog.messages if "not accelerated" in r]
     assert len(said) == 1
@@ -76,18 +61,18 @@ def test_patch_releases_are_tested_enough(monkeypatch, caplog):
     assert not caplog.text
 
 
-def test_what_it_replaces_goes_on_working_with_a_notice(small_network):
+def test_what_it_replaces_goes_on_working_with_a_notice():
     made = {}
     for given in ("fused_batch_norm", "recompute"):
         with pytest.warns(DeprecationWarning, match=f"'{given}'.*accelerate="):
             made[given] = keras_graft.GraftTrainer(
-                networks_of(small_network), **{given: False}
+                small_networks(2), **{given: False}
             ).accelerate
     assert made == {"fused_batch_norm": False, "recompute": "no_recompute"}
 
 
-def test_trainers_that_were_saved_before_load(small_network):
-    trainer = keras_graft.GraftTrainer(networks_of(small_network))
+def test_trainers_that_were_saved_before_load():
+    trainer = keras_graft.GraftTrainer(small_networks(2))
     config = trainer.get_config()
     del config["accelerate"]
     config.update(fused_batch_norm=True, recompute=False)
@@ -97,23 +82,18 @@ def test_trainers_that_were_saved_before_load(small_network):
 
 
 @pytest.mark.parametrize("accelerate", ["fast", 1.5, None])
-def test_anything_else_is_refused(small_network, accelerate):
+def test_anything_else_is_refused(accelerate):
     with pytest.raises(ValueError, match="True, False or 'no_recompute'"):
-        keras_graft.GraftTrainer(
-            networks_of(small_network), accelerate=accelerate
-        )
+        keras_graft.GraftTrainer(small_networks(2), accelerate=accelerate)
 
 
-def test_numbers_are_the_same_up_to_rounding(images, small_network):
+def test_numbers_are_the_same_up_to_rounding(images):
     trained = []
     for accelerate in (True, False):
         trainer = keras_graft.GraftTrainer(
-            networks_of(small_network), accelerate=accelerate
+            small_networks(2), accelerate=accelerate
         )
-        trainer.compile(
-            keras.optimizers.SGD(0.1),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
+        compiled(trainer, optimizer=keras.optimizers.SGD(0.1), metrics=None)
         trainer.fit(*images, epochs=2, shuffle=False, verbose=0)
         trained.append([w for n in trainer.networks for w in n.get_weights()])
     for fast, plain in zip(*trained, strict=True):

@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow as tf
 
 import keras_graft
-from keras_graft.checkpoint import files as checkpoint_files
 from keras_graft.checkpoint.training_state import read_arrays
 from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.structure.variable_values import VariableStack
@@ -90,7 +89,7 @@ class Images(EpochDataset):
         return batches.map(noted)
 
 
-def network(seed):
+def two_blocks(seed):
     init = keras.initializers.GlorotUniform
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -112,7 +111,7 @@ def network(seed):
 
 def make_trainer():
     rate = keras.optimizers.schedules.CosineDecay(0.1, EPOCHS * STEPS)
-    trainer = keras_graft.GraftTrainer([network(10 * k) for k in range(3)])
+    trainer = keras_graft.GraftTrainer([two_blocks(10 * k) for k in range(3)])
     trainer.compile(
         optimizer=keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -133,9 +132,9 @@ def main(folder, when=None):
         call_before(VariableStack, "write", kill_at(2))
     if when == "save":
         # The arrays are on the disk, the rest is not.
-        call_before(checkpoint_files, "_flushed", kill_at(2))
+        call_before(os, "fsync", kill_at(2))
     if when == "publish":
-        call_before(checkpoint_files, "_publish", kill_at(1))
+        call_before(os, "rename", kill_at(1))
     data = Images(
         folder / "drawn.txt", 2 * STEPS + 1 if when == "batch" else -1
     )

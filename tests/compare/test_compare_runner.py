@@ -15,6 +15,7 @@ from keras_graft.compare import records
 from keras_graft.compare import runner
 from keras_graft.compare import study as studies
 from keras_graft.compare.outcomes import Outcome
+from keras_graft.runs.batches import load_splits
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import DirectoryLock
@@ -313,7 +314,7 @@ def test_study_ships_averages_of_several_networks(tmp_path):
         )
         for k in range(2)
     ]
-    splits = runner._load(
+    splits = load_splits(
         runner.settings_of(study, runner.arm_runs(study)[0], (0.1, 5e-4))
     )
     accuracies = [

@@ -273,7 +273,6 @@ def test_the_probe_asks_the_server(monkeypatch):
 
 
 def test_the_probe_waits_for_no_name_server(monkeypatch):
-    assert tfds_source._PROBE_SECONDS < 5
     released = threading.Event()
 
     def hang(*args, **kwargs):
@@ -281,7 +280,6 @@ def test_the_probe_waits_for_no_name_server(monkeypatch):
         raise requests.ConnectionError
 
     monkeypatch.setattr(requests, "head", hang)
-    monkeypatch.setattr(tfds_source, "_PROBE_SECONDS", 0.1)
     start = time.monotonic()
     assert not tfds_source.network_reaches("https://nowhere.invalid/")
     assert time.monotonic() - start < 5

@@ -11,7 +11,7 @@ from keras_graft.diagnosis import compare
 from keras_graft.diagnosis import diagnose
 
 
-def network(*kernels_norms):
+def network_of_norms(*kernels_norms):
     """One 1x1 convolution per list; its filters have these l1 norms."""
     model = keras.Sequential([keras.Input((4, 4, 1))], name="small")
     for i, norms in enumerate(kernels_norms):
@@ -30,8 +30,8 @@ def sets_by_key(comparison):
 
 
 def test_reference_decides_which_positions_are_valid():
-    baseline = network([0.01, 5.0, 7.0], [0.5, 8.0])
-    grafted = network([2.0, 4.0, 6.0], [1.0, 0.02])
+    baseline = network_of_norms([0.01, 5.0, 7.0], [0.5, 8.0])
+    grafted = network_of_norms([2.0, 4.0, 6.0], [1.0, 0.02])
     found = sets_by_key(compare([baseline, grafted], thresholds=[1, 0.1]))
     assert found[0.1, True].filters == 4
     assert found[0.1, False].filters == 1
@@ -44,8 +44,8 @@ def test_reference_decides_which_positions_are_valid():
 
 
 def test_random_mean_draws_as_many_filters_from_each_kernel():
-    baseline = network([0.01, 0.02, 7.0], [0.5, 8.0])
-    grafted = network([2.0, 4.0, 6.0], [10.0, 20.0])
+    baseline = network_of_norms([0.01, 0.02, 7.0], [0.5, 8.0])
+    grafted = network_of_norms([2.0, 4.0, 6.0], [10.0, 20.0])
     found = sets_by_key(compare([baseline, grafted], thresholds=[1]))
     invalid = found[1.0, False]
     # Two of the first kernel (mean 4), one of the second (mean 15).
@@ -53,14 +53,14 @@ def test_random_mean_draws_as_many_filters_from_each_kernel():
 
 
 def test_another_model_can_be_the_reference():
-    first = network([0.01, 5.0])
-    second = network([5.0, 0.01])
+    first = network_of_norms([0.01, 5.0])
+    second = network_of_norms([5.0, 0.01])
     rows = compare([first, second], thresholds=[0.1], reference=1).sets
     assert rows[1].l1_means == pytest.approx((5.0, 0.01))
 
 
 def test_empty_set_has_no_mean(tmp_path):
-    comparison = compare([network([3.0, 5.0])] * 2, thresholds=[0.1])
+    comparison = compare([network_of_norms([3.0, 5.0])] * 2, thresholds=[0.1])
     assert comparison.sets[1].filters == 0
     assert comparison.sets[1].l1_means == (None, None)
     assert " -" in str(comparison)
@@ -92,7 +92,9 @@ def test_totals_stand_side_by_side_in_table_and_json(tmp_path):
 
 def test_networks_of_another_architecture_are_refused_layer_by_layer():
     with pytest.raises(ValueError, match=r"(?s)one architecture.*'c0'.*\b3\b"):
-        compare([network([1.0, 2.0]), network([1.0, 2.0, 3.0])])
+        compare(
+            [network_of_norms([1.0, 2.0]), network_of_norms([1.0, 2.0, 3.0])]
+        )
 
 
 @pytest.mark.parametrize(
@@ -106,4 +108,4 @@ def test_networks_of_another_architecture_are_refused_layer_by_layer():
 )
 def test_argument_out_of_range_is_refused(arguments, complaint):
     with pytest.raises(ValueError, match=complaint):
-        compare([network([1.0])] * 2, **arguments)
+        compare([network_of_norms([1.0])] * 2, **arguments)

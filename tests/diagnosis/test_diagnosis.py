@@ -93,16 +93,15 @@ def test_both_kernels_of_a_separable_convolution_are_counted():
 def test_kernel_with_lora_is_counted_as_the_layer_applies_it():
     layer = layers.Conv2D(6, 3, use_bias=False)
     model = sequential((5, 5, 4), layer)
-    layer.enable_lora(2)
     rng = np.random.default_rng(0)
-    layer._kernel.assign(rng.normal(size=(3, 3, 4, 6)) * 1e-3)
+    kernel = rng.normal(size=(3, 3, 4, 6)) * 1e-3
+    layer.kernel.assign(kernel)
+    layer.enable_lora(2)
     layer.lora_kernel_a.assign(rng.normal(size=layer.lora_kernel_a.shape))
     update = np.zeros(layer.lora_kernel_b.shape)
     update[:, :2] = 1.0
     layer.lora_kernel_b.assign(update)
-    effective = np.array(layer._kernel) + np.array(
-        layer.lora_kernel_a
-    ) @ np.array(layer.lora_kernel_b)
+    effective = kernel + np.array(layer.lora_kernel_a) @ update
     (row,) = diagnose(model).layers
     assert row.invalid[1.0] == 4
     assert_row_equals(row, effective, (3,))

@@ -1,5 +1,6 @@
 """Counts of invalid filters in the logs of a run."""
 
+import builders
 import keras
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from keras_graft.diagnosis import diagnose
 layers = keras.layers
 
 
-def network(seed=0):
+def fifteen_filters(seed=0):
+    """A network with filters of two kinds: 5, and 10 of depth 1."""
     return keras.Sequential(
         [
             keras.Input((6, 6, 1)),
@@ -36,11 +38,9 @@ def data():
 
 
 def compiled(model):
-    model.compile(
-        keras.optimizers.SGD(0.01),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    return builders.compiled(
+        model, optimizer=keras.optimizers.SGD(0.01), metrics=None
     )
-    return model
 
 
 class KillFilter(keras.callbacks.Callback):
@@ -54,7 +54,7 @@ class KillFilter(keras.callbacks.Callback):
 
 
 def test_plain_model_logs_its_count_at_the_end_of_every_epoch():
-    model = compiled(network())
+    model = compiled(fifteen_filters())
     model.layers[0].kernel.assign(np.ones((3, 3, 1, 5)))
     monitor = InvalidFilterMonitor(threshold=0.01)
     history = model.fit(
@@ -67,7 +67,7 @@ def test_plain_model_logs_its_count_at_the_end_of_every_epoch():
 
 
 def test_count_is_that_of_the_diagnosis():
-    model = compiled(network())
+    model = compiled(fifteen_filters())
     model.layers[0].kernel.assign(
         np.array(model.layers[0].kernel) * [1, 1e-9, 1, 1e-9, 1]
     )
@@ -79,7 +79,7 @@ def test_count_is_that_of_the_diagnosis():
 
 
 def test_each_network_of_a_trainer_has_a_log_of_its_own():
-    networks = [network(0), network(1)]
+    networks = [fifteen_filters(0), fifteen_filters(1)]
     networks[1].layers[0].kernel.assign(np.zeros((3, 3, 1, 5)))
     networks[1].layers[0].trainable = False
     trainer = compiled(keras_graft.GraftTrainer(networks))
@@ -95,7 +95,7 @@ def test_each_network_of_a_trainer_has_a_log_of_its_own():
 
 
 def test_network_that_diverged_is_no_healthy_one():
-    model = compiled(network())
+    model = compiled(fifteen_filters())
     monitor = InvalidFilterMonitor()
     model.layers[0].kernel.assign(np.full((3, 3, 1, 5), np.nan))
     model.layers[2].kernel.assign(np.ones((2, 2, 5, 2)))
@@ -105,7 +105,7 @@ def test_network_that_diverged_is_no_healthy_one():
 
 
 def test_second_fit_begins_a_new_count():
-    model = compiled(network())
+    model = compiled(fifteen_filters())
     monitor = InvalidFilterMonitor()
     model.fit(*data(), epochs=2, verbose=0, callbacks=[monitor])
     last = monitor.history[-1]
@@ -120,7 +120,7 @@ def test_replicas_are_counted_once():
         devices, tf.distribute.ReductionToOneDevice()
     )
     with strategy.scope():
-        model = compiled(network())
+        model = compiled(fifteen_filters())
     monitor = InvalidFilterMonitor(threshold=1e9)
     dataset = tf.data.Dataset.from_tensor_slices(data()).batch(8)
     model.fit(dataset, shuffle=False, verbose=0, callbacks=[monitor])

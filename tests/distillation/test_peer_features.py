@@ -10,21 +10,6 @@ from keras_graft.distillation import FeatureTaps
 from keras_graft.distillation import PeerFeatureDistillation
 
 
-def network(seed=0, units=3):
-    init = keras.initializers.GlorotUniform
-    return keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dense(
-                units, kernel_initializer=init(seed), name="hidden"
-            ),
-            keras.layers.Dense(
-                2, kernel_initializer=init(seed + 50), name="logits"
-            ),
-        ]
-    )
-
-
 def term_of(weight=1.0, teacher="hidden", student="hidden", loss="mse"):
     return PeerFeatureDistillation(
         keras.distillation.FeatureDistillation(
@@ -102,12 +87,12 @@ class Counting(keras.layers.Dense):
 
 
 def test_taps_give_what_the_layers_put_out_in_one_call():
-    def network():
+    def counting():
         inputs = keras.Input((4,))
         x = Counting(3, name="hidden")(inputs)
         return keras.Model(inputs, keras.layers.Dense(2)(x))
 
-    networks = [network() for _ in range(2)]
+    networks = [counting() for _ in range(2)]
     taps = FeatureTaps(networks, ["hidden"])
     x = np.ones((3, 4), "float32")
     Counting.calls = 0
@@ -123,8 +108,10 @@ def test_a_layer_that_is_not_there_is_named():
     with pytest.raises(ValueError, match=r"network_1 has no layer \['hid"):
         FeatureTaps(
             [
-                network(),
-                keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]),
+                keras.Sequential(
+                    [keras.Input((4,)), keras.layers.Dense(2, name=name)]
+                )
+                for name in ("hidden", "other")
             ],
             ["hidden"],
         )

@@ -2,6 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import make_trainer
+from builders import small_network
+from builders import small_networks
 from keras import layers
 
 import keras_graft
@@ -16,7 +19,8 @@ def softmax(z):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def network(seed, activation=None, name=None, classes=CLASSES):
+def dropping_out(seed, activation=None, name=None, classes=CLASSES):
+    """A network that computes another thing when it trains."""
     return keras.Sequential(
         [
             keras.Input((3,)),
@@ -79,7 +83,7 @@ def test_targets_are_the_mean_of_softened_teachers(temperature, ends_in):
         "softmax": ("softmax", "softmax"),
         "both": (None, "softmax"),
     }[ends_in]
-    teachers = [network(seed, a) for seed, a in enumerate(activations)]
+    teachers = [dropping_out(seed, a) for seed, a in enumerate(activations)]
     term = TeacherDistillation(teachers, temperature=temperature)
     x = inputs()
     soft = []
@@ -94,7 +98,7 @@ def test_targets_are_the_mean_of_softened_teachers(temperature, ends_in):
 
 @pytest.mark.parametrize("activation", [None, "softmax"])
 def test_a_subclassed_teacher_is_judged_by_its_predictions(activation):
-    inner = network(0, activation)
+    inner = dropping_out(0, activation)
     (expected,) = targets_of(TeacherDistillation(inner), inputs())
     term = TeacherDistillation(Subclassed(inner))
     (target,) = targets_of(term, inputs())
@@ -108,16 +112,15 @@ def test_a_subclassed_teacher_is_judged_by_its_predictions(activation):
 
 
 def test_a_trainer_can_teach_with_its_ensemble():
-    teachers = [network(seed) for seed in range(2)]
-    trainer = keras_graft.GraftTrainer(teachers)
-    trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+    teachers = [dropping_out(seed) for seed in range(2)]
+    trainer = make_trainer(teachers)
     (target,) = targets_of(TeacherDistillation(trainer, 1.0), inputs())
     outputs = [softmax(teacher(inputs()).numpy()) for teacher in teachers]
     np.testing.assert_allclose(target, np.mean(outputs, axis=0), rtol=1e-4)
 
 
 def test_value_and_gradient_equal_numpy():
-    teacher, x, temperature, weight = network(0), inputs(), 2.0, 0.7
+    teacher, x, temperature, weight = dropping_out(0), inputs(), 2.0, 0.7
     term = TeacherDistillation(teacher, temperature, weight)
     variables = [tf.Variable(z) for z in some_logits(2)]
     with tf.GradientTape() as tape:
@@ -143,7 +146,7 @@ def test_value_and_gradient_equal_numpy():
 
 
 def test_each_view_of_a_batch_is_shown_to_the_teacher():
-    term = TeacherDistillation(network(0))
+    term = TeacherDistillation(dropping_out(0))
     x, y = inputs(0), inputs(1)
     targets, _ = term.targets([x, y, x], some_logits(3), tf.ones([3]))
     of_x, of_y = targets_of(term, x)[0], targets_of(term, y)[0]
@@ -165,7 +168,7 @@ def test_teachers_run_once_for_a_shared_batch():
 
 
 def test_a_live_teacher_needs_no_live_network():
-    term = TeacherDistillation(network(0))
+    term = TeacherDistillation(dropping_out(0))
     logits = some_logits(2)
     losses = [
         [
@@ -180,16 +183,15 @@ def test_a_live_teacher_needs_no_live_network():
     assert min(losses[0]) > 0
 
 
-def test_training_with_teachers_leaves_them_as_they_are(images, small_network):
+def test_training_with_teachers_leaves_them_as_they_are(images):
     teacher = small_network(seed=9, dropout=0.5)
     before = [v.numpy() for v in teacher.variables]
     student = small_network(seed=1)
-    trainer = keras_graft.GraftTrainer(
-        [student], distillation=TeacherDistillation(teacher)
-    )
-    trainer.compile(
-        keras.optimizers.SGD(0.1),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    trainer = make_trainer(
+        [student],
+        TeacherDistillation(teacher),
+        optimizer=keras.optimizers.SGD(0.1),
+        metrics=None,
     )
     start = student.get_layer("conv").kernel.numpy()
     logs = trainer.fit(*images, epochs=1, verbose=0).history
@@ -202,7 +204,7 @@ def test_training_with_teachers_leaves_them_as_they_are(images, small_network):
 
 
 def test_no_gradient_reaches_a_teacher():
-    teacher = network(0)
+    teacher = dropping_out(0)
     term = TeacherDistillation(teacher)
     with tf.GradientTape() as tape:
         loss = term.losses(
@@ -214,7 +216,7 @@ def test_no_gradient_reaches_a_teacher():
 
 
 def test_a_teacher_of_other_classes_is_refused():
-    term = TeacherDistillation(network(0, name="wide", classes=5))
+    term = TeacherDistillation(dropping_out(0, name="wide", classes=5))
     with pytest.raises(
         ValueError, match="the teacher 'wide' of 5 classes for networks of 4"
     ):
@@ -223,7 +225,7 @@ def test_a_teacher_of_other_classes_is_refused():
 
 def test_a_loaded_term_names_the_teachers_it_needs():
     term = TeacherDistillation(
-        [network(0, name="big"), network(1, name="bigger")], 3.0, 0.5
+        [dropping_out(0, name="big"), dropping_out(1, name="bigger")], 3.0, 0.5
     )
     assert term.ready and term.missing_teachers == []
     serialised = keras.saving.serialize_keras_object(term)
@@ -243,18 +245,12 @@ def test_a_loaded_term_names_the_teachers_it_needs():
 
 
 def test_a_loaded_trainer_predicts_and_names_the_teachers_that_fit_needs(
-    images, small_network, tmp_path
+    images, tmp_path
 ):
     teacher = small_network(seed=9)
-    trainer = keras_graft.GraftTrainer(
-        [small_network(seed=k) for k in range(2)],
-        distillation=[
-            keras_graft.MutualDistillation(),
-            TeacherDistillation(teacher),
-        ],
-    )
-    trainer.compile(
-        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    terms = [keras_graft.MutualDistillation(), TeacherDistillation(teacher)]
+    trainer = make_trainer(
+        small_networks(2), terms, optimizer="sgd", metrics=None
     )
     trainer.fit(*images, epochs=1, verbose=0)
     path = tmp_path / "trainer.keras"
@@ -284,10 +280,10 @@ def test_what_cannot_teach_is_refused(teachers, message):
     with pytest.raises(ValueError, match=message):
         TeacherDistillation(teachers)
     with pytest.raises(ValueError, match=message):
-        TeacherDistillation(network(0)).teachers = teachers
+        TeacherDistillation(dropping_out(0)).teachers = teachers
 
 
 @pytest.mark.parametrize("arguments", [{"temperature": 0}, {"weight": -1}])
 def test_arguments_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be"):
-        TeacherDistillation(network(0), **arguments)
+        TeacherDistillation(dropping_out(0), **arguments)

@@ -42,8 +42,8 @@ def examples(seed: int, size: int) -> tuple:
     return x, y, rng.uniform(0.2, 2.0, size).astype("float32")
 
 
-def small_network(seed: int) -> keras.Model:
-    """A convolution, BatchNormalization and a classifier."""
+def for_empty_batches(seed: int) -> keras.Model:
+    """A network that can be given no examples at all, as a replica may be."""
     init = keras.initializers.GlorotUniform
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(
@@ -66,10 +66,10 @@ def small_network(seed: int) -> keras.Model:
 def make_trainer() -> keras_graft.GraftTrainer:
     """Two networks that learn from the labels, each other and a teacher."""
     trainer = keras_graft.GraftTrainer(
-        [small_network(k) for k in range(2)],
+        [for_empty_batches(k) for k in range(2)],
         distillation=[
             keras_graft.MutualDistillation(),
-            keras_graft.TeacherDistillation([small_network(9)]),
+            keras_graft.TeacherDistillation([for_empty_batches(9)]),
         ],
     )
     trainer.compile(

@@ -243,7 +243,11 @@ def told(story, tmp_path_factory):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": config},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+                "TF_CONFIG": config,
+            },
         )
         for index, config in enumerate(configs())
     ]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from replica_equivalence import for_empty_batches
 
 import keras_graft
 from keras_graft.checkpoint.training_state import assign_arrays
@@ -50,7 +51,9 @@ in_every_kind = pytest.mark.parametrize("given", KINDS.values(), ids=KINDS)
 def made(two_replicas):
     """A trainer on two replicas, and the state that it began with."""
     with two_replicas.scope():
-        trainer = keras_graft.GraftTrainer([small_network(k) for k in (0, 1)])
+        trainer = keras_graft.GraftTrainer(
+            [for_empty_batches(k) for k in range(2)]
+        )
         trainer.compile(
             [
                 keras.optimizers.SGD(0.1, momentum=0.9),
@@ -77,19 +80,6 @@ def after_two_batches(made):
     assign_arrays(trainer, state)
     trainer.fit(as_dataset(*examples(2 * BATCH)), verbose=0)
     return read_arrays(trainer)
-
-
-def small_network(seed):
-    init = keras.initializers.GlorotUniform(seed)
-    inputs = keras.Input((8, 8, 1))
-    x = keras.layers.Conv2D(3, 3, kernel_initializer=init)(inputs)
-    x = keras.layers.BatchNormalization(synchronized=True)(x)
-    # TensorFlow cannot infer the second size of an empty batch.
-    x = keras.layers.Lambda(
-        lambda x: tf.reshape(x, [tf.shape(x)[0], -1]), output_shape=(108,)
-    )(x)
-    outputs = keras.layers.Dense(4, kernel_initializer=init)(x)
-    return keras.Model(inputs, outputs)
 
 
 def examples(size):

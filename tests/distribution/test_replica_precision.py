@@ -2,6 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import make_trainer
+from builders import sgd
+from builders import small_network
 
 import keras_graft
 from keras_graft.checkpoint.training_state import assign_arrays
@@ -22,15 +25,10 @@ def normalised_first(seed):
     return keras.Model(inputs, outputs)
 
 
-def make_trainer(strategy, network):
+def replicated(strategy, make_network):
     with strategy.scope():
-        trainer = keras_graft.GraftTrainer([network(k) for k in (0, 1)])
-        trainer.compile(
-            keras.optimizers.SGD(0.05, momentum=0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-        )
-    return trainer
+        networks = [make_network(seed) for seed in range(2)]
+        return make_trainer(networks, optimizer=sgd(0.05))
 
 
 def steps_taken(trainer):
@@ -47,7 +45,7 @@ def batches(images, weights):
 def test_float16_overflow_on_any_replica_skips_that_network_on_all(
     images, two_replicas, policy
 ):
-    trainer = make_trainer(two_replicas, normalised_first)
+    trainer = replicated(two_replicas, normalised_first)
     ones = np.ones(64, "float32")
     plain = {"network_0": ones, "network_1": ones}
     trainer.fit(batches(images, plain), verbose=0)
@@ -81,11 +79,11 @@ def test_float16_overflow_on_any_replica_skips_that_network_on_all(
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
 def test_bfloat16_trains_on_two_replicas_as_on_one(
-    images, small_network, two_replicas, policy
+    images, two_replicas, policy
 ):
     ends = []
     for strategy in (tf.distribute.get_strategy(), two_replicas):
-        trainer = make_trainer(strategy, small_network)
+        trainer = replicated(strategy, small_network)
         dataset = tf.data.Dataset.from_tensor_slices(images).batch(16)
         graft = keras_graft.GraftCallback(amplitude=0.0)
         trainer.fit(dataset, epochs=2, verbose=0, callbacks=[graft])

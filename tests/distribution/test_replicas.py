@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 import replica_equivalence
 import tensorflow as tf
+from builders import make_trainer
+from builders import sgd
+from builders import small_network
+from builders import small_networks
 
 import keras_graft
 from keras_graft.distribution.replicas import joint_gradients
@@ -51,16 +55,11 @@ def one_replica(four_replicas):
     return replica_equivalence.measure()
 
 
-def make_trainer(strategy, small_network, **network_arguments):
+def replicated(strategy):
     with strategy.scope():
-        networks = [small_network(k, **network_arguments) for k in range(2)]
-        trainer = keras_graft.GraftTrainer(networks)
-        trainer.compile(
-            [keras.optimizers.SGD(r, momentum=0.9) for r in (0.05, 0.1)],
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
+        return make_trainer(
+            small_networks(2), optimizer=[sgd(rate) for rate in (0.05, 0.1)]
         )
-    return trainer
 
 
 def weights_of(trainer):
@@ -116,10 +115,8 @@ def test_gradients_are_clipped_after_the_reduction(
             np.testing.assert_allclose(copy, -np.array(gradient), rtol=1e-6)
 
 
-def test_both_replicas_hold_the_same_weights_after_grafts(
-    images, small_network, two_replicas
-):
-    trainer = make_trainer(two_replicas, small_network)
+def test_both_replicas_hold_the_same_weights_after_grafts(images, two_replicas):
+    trainer = replicated(two_replicas)
     trainer.fit(
         tf.data.Dataset.from_tensor_slices(images).batch(32),
         epochs=3,
@@ -143,9 +140,7 @@ def test_both_replicas_hold_the_same_weights_after_grafts(
         np.testing.assert_array_equal(a, b)
 
 
-def test_network_masked_on_one_replica_is_masked_on_both(
-    images, small_network, two_replicas
-):
+def test_network_masked_on_one_replica_is_masked_on_both(images, two_replicas):
     x, y = images
     x = x.copy()
     # The second half of the batch, so the second replica's, is not finite
@@ -155,7 +150,7 @@ def test_network_masked_on_one_replica_is_masked_on_both(
     dataset = tf.data.Dataset.from_tensor_slices(
         ({"network_0": x, "network_1": bad}, y)
     ).batch(64)
-    trainer = make_trainer(two_replicas, small_network)
+    trainer = replicated(two_replicas)
     before = [v.numpy() for v in trainer.networks[1].weights]
     trainer.fit(dataset, verbose=0)
     assert trainer.status == ["live", "masked"]
@@ -248,7 +243,7 @@ def test_batch_norm_that_is_not_synchronized_is_refused(two_replicas):
     ],
 )
 def test_what_works_on_one_replica_only_is_refused(
-    small_network, two_replicas, arguments, complaint
+    two_replicas, arguments, complaint
 ):
     with two_replicas.scope():
         trainer = keras_graft.GraftTrainer([small_network(0)])

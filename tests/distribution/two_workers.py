@@ -16,6 +16,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import numpy as np
 import tensorflow as tf
+from builders import make_trainer
+from builders import small_networks
 
 import keras_graft
 from keras_graft.checkpoint.files import CheckpointError
@@ -24,25 +26,6 @@ from keras_graft.runs import strategy as devices
 from keras_graft.runs.cluster import cluster_of
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
-
-
-def network(seed):
-    init = keras.initializers.GlorotUniform
-    inputs = keras.Input((8, 8, 1))
-    x = keras.layers.Conv2D(4, 3, kernel_initializer=init(seed))(inputs)
-    x = keras.layers.BatchNormalization(synchronized=True)(x)
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
-    return keras.Model(inputs, keras.layers.Dense(4)(x))
-
-
-def make_trainer(strategy):
-    with strategy.scope():
-        trainer = keras_graft.GraftTrainer([network(k) for k in range(2)])
-        trainer.compile(
-            keras.optimizers.SGD(0.1),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
-    return trainer
 
 
 class ChangeOneBit(keras.callbacks.Callback):
@@ -73,7 +56,10 @@ def main(folder):
     told["differ"] = workers.disagreements(
         strategy, {"same": 5, "other": 2**40 + cluster.index}
     )
-    trainer = make_trainer(strategy)
+    with strategy.scope():
+        trainer = make_trainer(
+            small_networks(2), optimizer=keras.optimizers.SGD(0.1)
+        )
     checkpoint = keras_graft.RunCheckpoint(folder)
     told["restore"] = error_of(
         CheckpointError, lambda: checkpoint.restore(trainer)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import conv_classifier
 from keras import layers
 
 import keras_graft
@@ -14,21 +15,8 @@ from keras_graft.grafting import GraftCallback
 from keras_graft.optimizers.moving_averages import averages_of
 
 
-def network(filters=4, name=None):
-    return keras.Sequential(
-        [
-            keras.Input((6, 6, 2)),
-            layers.Conv2D(filters, 3, name="conv"),
-            layers.BatchNormalization(name="bn"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(3, name="classifier"),
-        ],
-        name=name,
-    )
-
-
 def random_networks(n, seed=0):
-    networks = [network() for _ in range(n)]
+    networks = [conv_classifier() for _ in range(n)]
     reference.randomise(networks, seed)
     return networks
 
@@ -64,9 +52,11 @@ def kernel_of(of_network):
     ids=["defaults", "strong", "averaging", "bins", "l1"],
 )
 def test_a_graft_equals_numpy(n, arguments, settings):
-    governors = dict.fromkeys(reference.values(network()), "conv/kernel")
+    governors = dict.fromkeys(
+        reference.values(conv_classifier()), "conv/kernel"
+    )
     reference.assert_graft(
-        [network() for _ in range(n)],
+        [conv_classifier() for _ in range(n)],
         governors,
         GraftCallback(**arguments),
         **settings,
@@ -99,7 +89,7 @@ def test_three_networks_stay_apart():
 
 
 def test_networks_receive_from_the_one_before_them():
-    networks = [network() for _ in range(5)]
+    networks = [conv_classifier() for _ in range(5)]
     for k in networks:
         reference.randomise([k], seed=0)
     reference.randomise([networks[2]], seed=1)
@@ -319,7 +309,7 @@ def test_fit_grafts_before_the_epoch_without_retracing():
 def test_every_replica_holds_the_grafted_weights(two_replicas):
     strategy = two_replicas
     with strategy.scope():
-        networks = [network() for _ in range(3)]
+        networks = [conv_classifier() for _ in range(3)]
     governors = dict.fromkeys(reference.values(networks[0]), "conv/kernel")
     reference.assert_graft(networks, governors, GraftCallback())
     for k in networks:
@@ -332,7 +322,7 @@ def test_every_replica_holds_the_grafted_weights(two_replicas):
 
 
 def test_networks_of_different_architectures_are_refused():
-    networks = [network(4), network(5)]
+    networks = [conv_classifier(4), conv_classifier(5)]
     with pytest.raises(ValueError) as error:
         reference.graft(GraftCallback(), networks)
     assert str(error.value).splitlines() == [
@@ -353,7 +343,7 @@ def test_nothing_to_graft_is_an_error(source):
     dense = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     with pytest.raises(ValueError, match="no convolution kernel to graft"):
         reference.graft(GraftCallback(source=source), [dense])
-    frozen = network()
+    frozen = conv_classifier()
     frozen.trainable = False
     with pytest.raises(ValueError, match="Left out:\n  conv: it is frozen"):
         reference.graft(GraftCallback(source=source), [frozen])
@@ -364,7 +354,7 @@ def test_nothing_to_graft_is_an_error(source):
 
 def test_a_model_without_networks_is_refused():
     callback = GraftCallback()
-    callback.set_model(network(name="alone"))
+    callback.set_model(conv_classifier(name="alone"))
     with pytest.raises(
         ValueError, match="a list `networks`.*GraftTrainer.*Sequential"
     ):
@@ -374,7 +364,7 @@ def test_a_model_without_networks_is_refused():
 def test_what_is_skipped_is_said_once_by_name(caplog):
     networks = []
     for _ in range(2):
-        k = network()
+        k = conv_classifier()
         k.get_layer("conv").enable_lora(2)
         head = layers.Conv2D(2, 1, name="head")
         inputs = keras.Input((6, 6, 2))

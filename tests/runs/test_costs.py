@@ -4,9 +4,11 @@ import pathlib
 import sys
 import types
 
-import keras
 import numpy as np
 import tensorflow as tf
+from builders import make_trainer
+from builders import small_network
+from builders import small_networks
 
 import keras_graft
 from keras_graft.runs import costs
@@ -29,16 +31,7 @@ SMALL = costs.NetworkSize(
 )
 
 
-def make_trainer(small_network, count=2):
-    trainer = keras_graft.GraftTrainer([small_network(k) for k in range(count)])
-    trainer.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    return trainer
-
-
-def test_size_counts_what_a_network_has(small_network):
+def test_size_counts_what_a_network_has():
     size = costs.size_of(small_network())
     # 3x3x1x6 kernel, gamma, beta, 6x4 dense and its bias; mean, variance.
     assert (size.parameters, size.statistics) == (54 + 12 + 28, 12)
@@ -47,12 +40,10 @@ def test_size_counts_what_a_network_has(small_network):
     assert size.activations == 2 * 64 + 2 * 216 + 6 + 4
 
 
-def test_bytes_of_a_step_are_those_that_the_graph_sums(
-    images, small_network, two_replicas
-):
+def test_bytes_of_a_step_are_those_that_the_graph_sums(images, two_replicas):
     x, y = images
     with two_replicas.scope():
-        trainer = make_trainer(small_network)
+        trainer = make_trainer(small_networks(2), metrics=None)
         trainer.test_on_batch(x[:8], y[:8])
         trainer.optimizer.build_for(trainer.networks)
 
@@ -91,9 +82,9 @@ def test_memory_by_hand():
     assert costs.step_memory_bytes(SMALL, 3, 8) == 3 * 4 * (4400 + 1000 + 400)
 
 
-def test_checkpoint_has_the_size_that_is_told(images, small_network, tmp_path):
+def test_checkpoint_has_the_size_that_is_told(images, tmp_path):
     x, y = images
-    trainer = make_trainer(small_network, count=3)
+    trainer = make_trainer(small_networks(3), metrics=None)
     trainer.fit(
         x,
         y,
@@ -107,7 +98,8 @@ def test_checkpoint_has_the_size_that_is_told(images, small_network, tmp_path):
 
 def test_plan_divides_by_the_devices():
     trainer = make_trainer(
-        lambda seed: keras_graft.models.build("resnet20", 10, seed=seed)
+        [keras_graft.models.build("resnet20", 10, seed=k) for k in range(2)],
+        metrics=None,
     )
     trainer.optimizer.build_for(trainer.networks)
     settings = types.SimpleNamespace(

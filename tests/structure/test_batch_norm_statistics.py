@@ -3,6 +3,7 @@ import types
 import keras
 import numpy as np
 import pytest
+from builders import conv_classifier
 from keras import layers
 
 from keras_graft.grafting import GraftCallback
@@ -10,21 +11,8 @@ from keras_graft.grafting import ReestimateBatchNorm
 from keras_graft.grafting import reestimate_batch_norm
 
 
-def network(seed=0):
-    init = keras.initializers.GlorotUniform(seed)
-    return keras.Sequential(
-        [
-            keras.Input((5, 5, 2)),
-            layers.Conv2D(3, 3, kernel_initializer=init, name="conv"),
-            layers.BatchNormalization(momentum=0.9, name="bn"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(2),
-        ]
-    )
-
-
 def some_images(n=12):
-    return np.random.default_rng(0).normal(3, 2, (n, 5, 5, 2)).astype("float32")
+    return np.random.default_rng(0).normal(3, 2, (n, 6, 6, 2)).astype("float32")
 
 
 def batch_moments(of_network, batches):
@@ -44,46 +32,48 @@ def assert_statistics(of_network, expected):
 
 
 def test_statistics_are_the_mean_over_whole_batches():
-    model, images = network(), some_images(14)
-    model.get_layer("bn").moving_mean.assign([50.0, 60.0, 70.0])
+    model, images = conv_classifier(), some_images(14)
+    model.get_layer("bn").moving_mean.assign([50.0, 60.0, 70.0, 80.0])
+    momentum = model.get_layer("bn").momentum
     before = [v.numpy() for v in model.trainable_variables]
     reestimate_batch_norm(model, images, batch_size=4)
     assert_statistics(
         model, batch_moments(model, [images[i : i + 4] for i in (0, 4, 8)])
     )
     # Nothing else has changed, the momentum included.
-    assert model.get_layer("bn").momentum == 0.9
+    assert model.get_layer("bn").momentum == momentum
     for variable, value in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
 
 def test_fewer_images_than_a_batch_are_one_batch():
-    model, images = network(), some_images(5)
+    model, images = conv_classifier(), some_images(5)
     reestimate_batch_norm(model, images)
     assert_statistics(model, batch_moments(model, [images]))
 
 
 def test_momentum_is_given_back_where_the_images_do_not_fit():
-    model = network()
+    model = conv_classifier()
+    momentum = model.get_layer("bn").momentum
     with pytest.raises(ValueError):
-        reestimate_batch_norm(model, np.zeros((4, 5, 5, 7), "float32"))
-    assert model.get_layer("bn").momentum == 0.9
+        reestimate_batch_norm(model, np.zeros((4, 6, 6, 7), "float32"))
+    assert model.get_layer("bn").momentum == momentum
 
 
 def test_frozen_layers_keep_their_statistics():
-    model = network()
+    model = conv_classifier()
     model.get_layer("bn").trainable = False
     reestimate_batch_norm(model, some_images())
-    np.testing.assert_array_equal(model.get_layer("bn").moving_mean, [0.0] * 3)
+    np.testing.assert_array_equal(model.get_layer("bn").moving_mean, [0.0] * 4)
 
 
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="`images` is empty"):
-        reestimate_batch_norm(network(), some_images(0))
+        reestimate_batch_norm(conv_classifier(), some_images(0))
 
 
 def test_the_callback_acts_after_a_graft_on_live_networks_only():
-    networks = [network(k) for k in range(3)]
+    networks = [conv_classifier(seed=k) for k in range(3)]
     model = types.SimpleNamespace(
         networks=networks, status=["live", "retired", "live"]
     )
@@ -95,7 +85,7 @@ def test_the_callback_acts_after_a_graft_on_live_networks_only():
     for callback in (graft, reestimate):
         callback.on_epoch_begin(0)
     np.testing.assert_array_equal(
-        networks[0].get_layer("bn").moving_mean, [0.0] * 3
+        networks[0].get_layer("bn").moving_mean, [0.0] * 4
     )
     for callback in (graft, reestimate):
         callback.on_epoch_begin(1)
@@ -105,14 +95,14 @@ def test_the_callback_acts_after_a_graft_on_live_networks_only():
             networks[k], batch_moments(networks[k], [images[:6], images[6:]])
         )
     np.testing.assert_array_equal(
-        networks[1].get_layer("bn").moving_mean, [0.0] * 3
+        networks[1].get_layer("bn").moving_mean, [0.0] * 4
     )
 
 
 @pytest.mark.parametrize("synchronized", [False, True])
 def test_every_replica_holds_the_new_statistics(two_replicas, synchronized):
     with two_replicas.scope():
-        inputs = keras.Input((5, 5, 2))
+        inputs = keras.Input((6, 6, 2))
         x = layers.Conv2D(3, 3, name="conv")(inputs)
         x = layers.BatchNormalization(synchronized=synchronized, name="bn")(x)
         model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))

@@ -3,27 +3,18 @@
 import keras
 import numpy as np
 import pytest
+from builders import compiled
+from builders import make_trainer
+from builders import small_network
+from builders import small_networks
 
 import keras_graft
 from keras_graft.swa import HeldSchedule
 from keras_graft.swa import StochasticWeightAveraging
 
 
-def compiled(trainer):
-    trainer.compile(
-        "sgd",
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return trainer
-
-
-def two_networks(small_network):
-    return compiled(
-        keras_graft.GraftTrainer(
-            [small_network(0), small_network(1)], distillation=None
-        )
-    )
+def two_networks():
+    return make_trainer(small_networks(2), None, optimizer="sgd")
 
 
 class Weights(keras.callbacks.Callback):
@@ -47,10 +38,8 @@ def assert_close(found, expected):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
 
 
-def test_each_network_ends_as_the_mean_of_its_last_epochs(
-    small_network, images
-):
-    trainer, seen = two_networks(small_network), Weights()
+def test_each_network_ends_as_the_mean_of_its_last_epochs(images):
+    trainer, seen = two_networks(), Weights()
     swa = StochasticWeightAveraging(start=1)
     trainer.fit(*images, epochs=4, verbose=0, callbacks=[swa, seen])
     assert swa.num_epochs == [3, 3]
@@ -60,8 +49,8 @@ def test_each_network_ends_as_the_mean_of_its_last_epochs(
         assert not np.allclose(network.get_weights()[0], last[-1][0])
 
 
-def test_grafted_networks_have_one_average_together(small_network, images):
-    trainer, seen = two_networks(small_network), Weights()
+def test_grafted_networks_have_one_average_together(images):
+    trainer, seen = two_networks(), Weights()
     swa = StochasticWeightAveraging(start=2, together=True)
     graft = keras_graft.GraftCallback()
     trainer.fit(*images, epochs=4, verbose=0, callbacks=[graft, swa, seen])
@@ -70,8 +59,8 @@ def test_grafted_networks_have_one_average_together(small_network, images):
         assert_close(network.get_weights(), expected)
 
 
-def test_plain_keras_model_is_averaged_too(small_network, images):
-    model, seen = compiled(small_network()), Weights()
+def test_plain_keras_model_is_averaged_too(images):
+    model, seen = compiled(small_network(), optimizer="sgd"), Weights()
     swa = StochasticWeightAveraging(start=0, validation_data=images)
     model.fit(*images, epochs=3, verbose=0, callbacks=[seen, swa])
     assert_close(
@@ -79,18 +68,16 @@ def test_plain_keras_model_is_averaged_too(small_network, images):
     )
 
 
-def test_fit_that_ends_before_the_start_keeps_its_weights(
-    small_network, images
-):
-    trainer, seen = two_networks(small_network), Weights()
+def test_fit_that_ends_before_the_start_keeps_its_weights(images):
+    trainer, seen = two_networks(), Weights()
     swa = StochasticWeightAveraging(start=5)
     trainer.fit(*images, epochs=2, verbose=0, callbacks=[swa, seen])
     assert_close(trainer.networks[0].get_weights(), seen.by_epoch[-1][0])
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_statistics_are_those_of_the_average(small_network, images, lazy):
-    trainer = two_networks(small_network)
+def test_statistics_are_those_of_the_average(images, lazy):
+    trainer = two_networks()
     x, _ = images
     swa = StochasticWeightAveraging(
         start=1, images=(lambda: x) if lazy else x, batch_size=len(x)
@@ -104,8 +91,8 @@ def test_statistics_are_those_of_the_average(small_network, images, lazy):
         assert_close([norm.moving_variance], [inside.var((0, 1, 2))])
 
 
-def test_networks_are_judged_as_averages(small_network, images):
-    trainer = two_networks(small_network)
+def test_networks_are_judged_as_averages(images):
+    trainer = two_networks()
     x, y = images
     swa = StochasticWeightAveraging(start=0, images=x, validation_data=(x, y))
     trainer.fit(
@@ -118,8 +105,8 @@ def test_networks_are_judged_as_averages(small_network, images):
     assert best == int(np.argmax(scores))
 
 
-def test_network_that_is_out_is_left_alone(small_network, images):
-    trainer = two_networks(small_network)
+def test_network_that_is_out_is_left_alone(images):
+    trainer = two_networks()
     trainer.fit(*images, epochs=1, verbose=0)
     trainer.status[1] = "retired"
     before = trainer.networks[1].get_weights()
@@ -138,11 +125,9 @@ class PowerCut(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("epochs", [4, 6])
-def test_average_goes_on_where_a_run_was_killed(
-    small_network, images, tmp_path, epochs
-):
+def test_average_goes_on_where_a_run_was_killed(images, tmp_path, epochs):
     def run(folder, *callbacks, start):
-        trainer = two_networks(small_network)
+        trainer = two_networks()
         checkpoint = keras_graft.RunCheckpoint(folder)
         swa = StochasticWeightAveraging(start=start, images=images[0])
         trainer.fit(
@@ -167,11 +152,9 @@ def test_average_goes_on_where_a_run_was_killed(
             np.testing.assert_array_equal(mine, theirs)
 
 
-def test_two_replicas_average_like_one_device(
-    small_network, images, two_replicas
-):
+def test_two_replicas_average_like_one_device(images, two_replicas):
     def run():
-        trainer = two_networks(small_network)
+        trainer = two_networks()
         swa = StochasticWeightAveraging(
             start=1, images=images[0], batch_size=8, validation_data=images
         )

@@ -5,6 +5,8 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from builders import make_trainer
+from builders import small_networks
 
 import keras_graft
 from keras_graft.optimizers.moving_averages import averages_of
@@ -31,13 +33,10 @@ def five_callbacks():
     ]
 
 
-def make_trainer(small_network):
-    trainer = keras_graft.GraftTrainer([small_network(k) for k in range(2)])
-    trainer.compile(
-        optimizer=keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    return trainer
+def averaging_trainer():
+    """A trainer whose optimizers keep averages of the weights."""
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
+    return make_trainer(small_networks(2), optimizer=optimizer, metrics=None)
 
 
 def test_every_permutation_has_one_order():
@@ -62,11 +61,11 @@ def test_own_callbacks_keep_their_order():
     )
 
 
-def test_permutations_end_with_the_same_bits(images, small_network):
+def test_permutations_end_with_the_same_bits(images):
     ends = []
     for order in ((0, 1, 2, 3, 4), (4, 1, 3, 0, 2), (2, 4, 0, 3, 1)):
         callbacks = [five_callbacks()[i] for i in order]
-        trainer = make_trainer(small_network)
+        trainer = averaging_trainer()
         history = trainer.fit(
             *images,
             batch_size=16,
@@ -85,10 +84,8 @@ def test_permutations_end_with_the_same_bits(images, small_network):
 
 
 @pytest.mark.parametrize("criterion", ["entropy", "gamma"])
-def test_averages_are_grafted_with_the_weights_coefficients(
-    small_network, criterion
-):
-    trainer = make_trainer(small_network)
+def test_averages_are_grafted_with_the_weights_coefficients(criterion):
+    trainer = averaging_trainer()
     trainer.optimizer.build_for(trainer.networks)
     rng = np.random.default_rng(0)
     averages = [averages_of(o) for o in trainer.optimizer.optimizers]
@@ -109,8 +106,8 @@ def test_averages_are_grafted_with_the_weights_coefficients(
             )
 
 
-def test_averages_are_the_weights_at_the_end(images, small_network):
-    trainer = make_trainer(small_network)
+def test_averages_are_the_weights_at_the_end(images):
+    trainer = averaging_trainer()
     trainer.fit(*images, batch_size=16, verbose=0)
     for network, optimizer in zip(
         trainer.networks, trainer.optimizer.optimizers, strict=True
@@ -125,24 +122,16 @@ def test_averages_are_the_weights_at_the_end(images, small_network):
 @pytest.mark.parametrize(
     "kind", [keras.callbacks.BackupAndRestore, keras.callbacks.OrbaxCheckpoint]
 )
-def test_what_cannot_restore_several_networks_is_refused(
-    images, small_network, kind
-):
+def test_what_cannot_restore_several_networks_is_refused(images, kind):
     callback = object.__new__(kind)
     with pytest.raises(ValueError, match="RunCheckpoint"):
-        make_trainer(small_network).fit(
-            *images, callbacks=[callback], verbose=0
-        )
+        averaging_trainer().fit(*images, callbacks=[callback], verbose=0)
 
 
-def test_a_callback_list_serves_two_fits(images, small_network):
+def test_a_callback_list_serves_two_fits(images):
     def trainer_of(rate):
-        trainer = keras_graft.GraftTrainer([small_network(0), small_network(1)])
-        trainer.compile(
-            keras.optimizers.SGD(rate),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
-        return trainer
+        optimizer = keras.optimizers.SGD(rate)
+        return make_trainer(small_networks(2), optimizer=optimizer)
 
     def batches():
         for start in (0, 16, 32):

@@ -1,13 +1,17 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import compiled
+from builders import make_trainer
+from builders import sgd
 
 import keras_graft
 from keras_graft import models
 from keras_graft.distillation import FeatureTaps
 from keras_graft.distillation import PeerFeatureDistillation
-from keras_graft.trainer import forward
 from keras_graft.trainer.forward import forward_all
 
 
@@ -62,7 +66,8 @@ class Small(keras.layers.Layer):
         return x
 
 
-def network(seed, *extra, dropout=0.3):
+def regularised(seed, *extra, dropout=0.3):
+    """A network with losses of its own, draws, and layers of a test."""
     init = keras.initializers.GlorotUniform
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -93,17 +98,11 @@ def pooled(filters):
     )
 
 
-def momentum(rate=0.1):
-    return keras.optimizers.SGD(rate, momentum=0.9)
-
-
-def trained(images, networks, optimizers=None, fit=None, **arguments):
-    """Weights, slots and logs after two epochs."""
-    trainer = keras_graft.GraftTrainer(networks, **arguments)
-    trainer.compile(
-        optimizers or [momentum(0.1 / (k + 1)) for k in range(len(networks))],
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+def trained(images, networks, fit=None, **arguments):
+    """A trainer after two epochs, and their logs."""
+    trainer = compiled(
+        keras_graft.GraftTrainer(networks, **arguments),
+        optimizer=[sgd(0.1 / (k + 1)) for k in range(len(networks))],
     )
     history = trainer.fit(
         *images,
@@ -114,41 +113,65 @@ def trained(images, networks, optimizers=None, fit=None, **arguments):
         verbose=0,
         **(fit or {}),
     )
+    return trainer, history.history
+
+
+def in_functions(trainer, x, y):
+    """For each kind of step: are its convolutions in functions of their own?
+
+    They are where networks share one; else they stand in the step itself.
+    """
+    found = []
+    for step, batch in (
+        (trainer.train_step, (x, y)),
+        (trainer.test_step, (x, y)),
+        (trainer.predict_step, x),
+    ):
+        batch = tf.nest.map_structure(tf.constant, batch)
+        graph = tf.function(step).get_concrete_function(batch).graph
+        operations = {operation.type for operation in graph.get_operations()}
+        found.append("Conv2D" not in operations)
+    return found
+
+
+SHARED, ONE_BY_ONE = [True] * 3, [False] * 3
+
+
+def state_of(trainer, images):
+    """Weights, seeds, slots and predictions."""
     variables = [
-        *(v for n in networks for v in n.variables),
+        *(v for network in trainer.networks for v in network.variables),
         *trainer.optimizer.variables,
     ]
-    predicted = trainer.predict(images[0], verbose=0)
-    return [*map(np.array, variables), predicted], history.history
+    # What `Marked` counts is no state of what is compared.
+    kept = [np.array(v) for v in variables if v.name != "total"]
+    return [*kept, trainer.predict(images[0], verbose=0)]
 
 
-@pytest.fixture
-def shared(monkeypatch):
-    """Whether networks shared a function, a list with an entry per trace."""
-    seen = []
-    look = forward.through_one_function
+def assert_shared_like_one_by_one(make, images, assert_same, **arguments):
+    """Trains networks that share a function, and the same one by one.
 
-    def watched(*arguments):
-        found = look(*arguments)
-        seen.append(found is not None)
-        return found
-
-    monkeypatch.setattr(forward, "through_one_function", watched)
-    return seen
-
-
-def one_by_one(monkeypatch, images, *arguments, **keywords):
-    with monkeypatch.context() as patch:
-        patch.setattr(forward, "through_one_function", lambda *_: None)
-        return trained(images, *arguments, **keywords)
-
-
-def assert_equal(one, other):
-    for a, b in zip(one[0], other[0], strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert one[1].keys() == other[1].keys()
-    for name, values in one[1].items():
-        np.testing.assert_array_equal(values, other[1][name], name)
+    Args:
+        make: Makes the networks; is given layers that end each of them.
+        images: What to train on.
+        assert_same: Compares two arrays.
+        **arguments: Of `trained`.
+    """
+    ends, logs = [], []
+    # A network that keeps a state beside its weights is computed by itself.
+    for last, expected in (
+        (lambda: [], SHARED),
+        (lambda: [Marked()], ONE_BY_ONE),
+    ):
+        trainer, history = trained(images, make(last), **arguments)
+        assert in_functions(trainer, *images) == expected
+        ends.append(state_of(trainer, images))
+        logs.append(history)
+    for a, b in zip(*ends, strict=True):
+        assert_same(a, b)
+    assert logs[0].keys() == logs[1].keys()
+    for name, values in logs[0].items():
+        assert_same(values, logs[1][name])
 
 
 def features():
@@ -159,58 +182,47 @@ def features():
     )
 
 
-def frozen(seed):
-    made = network(seed)
+def frozen(seed, *extra):
+    made = regularised(seed, *extra)
     made.layers[2].trainable = False
     return made
 
 
 ALIKE = {
     "everything": (
-        lambda seed: network(seed, Small()),
-        {},
-        {"sample_weight": np.linspace(0.5, 1.5, 64)},
+        lambda seed, *last: regularised(seed, Small(), *last),
+        {"fit": {"sample_weight": np.linspace(0.5, 1.5, 64)}},
     ),
-    "frozen layers, no distillation": (frozen, {"distillation": None}, {}),
+    "frozen layers, no distillation": (frozen, {"distillation": None}),
 }
 
 
 @pytest.mark.parametrize("case", ALIKE)
-def test_networks_that_share_a_function_train_to_the_same_bits(
-    images, monkeypatch, shared, case
-):
-    make, arguments, fit = ALIKE[case]
-
-    def networks():
-        return [make(seed) for seed in range(3)]
-
-    found = trained(images, networks(), fit=fit, **arguments)
-    assert shared and all(shared)
-    expected = one_by_one(monkeypatch, images, networks(), fit=fit, **arguments)
-    assert_equal(found, expected)
+def test_networks_that_share_a_function_train_to_the_same_bits(images, case):
+    make, arguments = ALIKE[case]
+    assert_shared_like_one_by_one(
+        lambda last: [make(seed, *last()) for seed in range(3)],
+        images,
+        np.testing.assert_array_equal,
+        **arguments,
+    )
 
 
-def test_gradients_of_many_uses_are_the_same_up_to_rounding(
-    images, monkeypatch, shared
-):
-    def networks():
-        return [network(seed, Often()) for seed in range(2)]
-
-    found = trained(images, networks())
-    assert shared and all(shared)
-    expected = one_by_one(monkeypatch, images, networks())
-    for a, b in zip(found[0], expected[0], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+def test_gradients_of_many_uses_are_the_same_up_to_rounding(images):
+    assert_shared_like_one_by_one(
+        lambda last: [regularised(seed, Often(), *last()) for seed in range(2)],
+        images,
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6),
+    )
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
-def test_a_lone_network_has_a_function_where_that_is_faster(
-    images, monkeypatch, shared, policy
-):
-    found = trained(images, [network(0)])
-    assert shared and all(shared)
-    expected = one_by_one(monkeypatch, images, [network(0)])
-    assert_equal(found, expected)
+def test_a_lone_network_has_a_function_where_that_is_faster(images, policy):
+    assert_shared_like_one_by_one(
+        lambda last: [regularised(0, *last())],
+        images,
+        np.testing.assert_array_equal,
+    )
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
@@ -218,27 +230,23 @@ def test_a_lone_network_has_a_function_where_that_is_faster(
 @pytest.mark.parametrize("layer", [Counter, Marked])
 def test_networks_keep_state_beside_their_weights(images, policy, layer, count):
     layers = [layer() for _ in range(count)]
-    trained(images, [network(k, own) for k, own in enumerate(layers)])
+    trained(images, [regularised(k, own) for k, own in enumerate(layers)])
     assert all(float(own.calls.result()) > 0 for own in layers)
 
 
-def test_nothing_is_shared_without_fused_layers(images, shared):
-    trained(images, [network(0), network(1)], accelerate=False)
-    assert not shared
+def test_nothing_is_shared_without_fused_layers(images):
+    networks = [regularised(0), regularised(1)]
+    trainer, _ = trained(images, networks, accelerate=False)
+    assert in_functions(trainer, *images) == ONE_BY_ONE
 
 
-def test_inner_layers_come_out_of_a_shared_function(
-    images, monkeypatch, shared
-):
-    found = trained(images, [network(0), network(1)], distillation=features())
-    assert shared and all(shared)
-    expected = one_by_one(
-        monkeypatch,
+def test_inner_layers_come_out_of_a_shared_function(images):
+    assert_shared_like_one_by_one(
+        lambda last: [regularised(seed, *last()) for seed in range(2)],
         images,
-        [network(0), network(1)],
+        np.testing.assert_array_equal,
         distillation=features(),
     )
-    assert_equal(found, expected)
 
 
 def share(networks, training):
@@ -255,23 +263,19 @@ def share(networks, training):
 
 
 def test_networks_share_what_they_compute_alike():
-    networks = [network(0, dropout=0.1), network(1, dropout=0.2)]
+    networks = [regularised(0, dropout=0.1), regularised(1, dropout=0.2)]
     assert not share(networks, training=True)
     assert share(networks, training=False)
 
 
-def test_residual_networks_share_a_function_in_training(shared):
+def test_residual_networks_share_a_function_in_training():
     # Their padding and BatchNormalization are replaced in a step.
     networks = [models.build("resnet8", 10, (16, 16, 3)) for _ in range(2)]
-    trainer = keras_graft.GraftTrainer(networks, distillation="mutual")
-    trainer.compile(
-        optimizer=[keras.optimizers.SGD(0.01) for _ in networks],
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # XLA, which Keras takes on a GPU, shares no functions.
-        jit_compile=False,
-    )
-    trainer.fit(np.zeros([4, 16, 16, 3]), np.arange(4), verbose=0)
-    assert shared == [True]
+    # XLA, which Keras takes on a GPU, shares no functions.
+    trainer = make_trainer(networks, jit_compile=False)
+    x, y = np.zeros([4, 16, 16, 3], "float32"), np.arange(4)
+    trainer.fit(x, y, verbose=0)
+    assert in_functions(trainer, x, y)[0]
 
 
 def test_networks_of_stock_layers_are_traced_once(monkeypatch):
@@ -282,7 +286,7 @@ def test_networks_of_stock_layers_are_traced_once(monkeypatch):
         calls.append(self)
         return stock(self, *arguments, **keywords)
 
-    networks = [network(k) for k in range(3)]
+    networks = [regularised(k) for k in range(3)]
     monkeypatch.setattr(keras.layers.Dense, "call", counted)
     assert share(networks, training=True)
     assert len(calls) == 1
@@ -317,7 +321,7 @@ def test_names_tell_which_layers_are_tapped():
 
 
 def test_networks_that_see_inputs_of_unlike_types_share_nothing():
-    networks = [network(0), network(1)]
+    networks = [regularised(0), regularised(1)]
 
     @tf.function(autograph=False)
     def shared(x):
@@ -329,16 +333,20 @@ def test_networks_that_see_inputs_of_unlike_types_share_nothing():
 
 DIFFERENT = {
     "numbers in no config": lambda: [
-        network(0, Shift(0)),
-        network(1, Shift(1)),
+        regularised(0, Shift(0)),
+        regularised(1, Shift(1)),
     ],
-    "layers": lambda: [network(0), network(1, keras.layers.ReLU())],
+    "layers": lambda: [regularised(0), regularised(1, keras.layers.ReLU())],
     "shapes": lambda: [pooled(4), pooled(5)],
-    "what is trained": lambda: [network(0), frozen(1)],
-    "state beside weights": lambda: [network(k, Counter()) for k in range(2)],
-    "state that is not read": lambda: [network(k, Marked()) for k in range(2)],
-    "state of one": lambda: [network(0, Shift()), network(1, Marked())],
-    "a single one": lambda: [network(0)],
+    "what is trained": lambda: [regularised(0), frozen(1)],
+    "state beside weights": lambda: [
+        regularised(k, Counter()) for k in range(2)
+    ],
+    "state that is not read": lambda: [
+        regularised(k, Marked()) for k in range(2)
+    ],
+    "state of one": lambda: [regularised(0, Shift()), regularised(1, Marked())],
+    "a single one": lambda: [regularised(0)],
 }
 
 
@@ -348,7 +356,7 @@ def test_networks_that_differ_are_computed_one_by_one(difference):
 
 
 def test_nothing_is_shared_without_tracing_or_under_a_strategy(two_replicas):
-    networks = [network(0), network(1)]
+    networks = [regularised(0), regularised(1)]
     x = tf.zeros([2, 8, 8, 1])
     assert not forward_all(networks, [x, x], training=False).shared
     with two_replicas.scope():
@@ -356,19 +364,15 @@ def test_nothing_is_shared_without_tracing_or_under_a_strategy(two_replicas):
 
 
 def test_a_network_that_diverges_leaves_its_peer_alone_in_a_shared_function(
-    images, shared
+    images,
 ):
-    networks = [network(0), network(1)]
+    networks = [regularised(0), regularised(1)]
     weights = [np.array(v) for v in networks[1].weights]
-    trainer = keras_graft.GraftTrainer(networks)
-    trainer.compile(
-        [momentum(), momentum()],
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
+    trainer = make_trainer(networks)
     networks[1].layers[-1].bias.assign([np.nan] * 4)
     statistics = [np.array(v) for v in networks[1].non_trainable_weights]
     trainer.fit(*images, batch_size=32, epochs=1, verbose=0)
-    assert shared and all(shared)
+    assert in_functions(trainer, *images) == SHARED
     assert list(trainer.status) == ["live", "retired"]
     for old, variable in zip(weights[:-1], networks[1].weights[:-1]):
         np.testing.assert_array_equal(old, variable)
@@ -379,11 +383,7 @@ def test_a_network_that_diverges_leaves_its_peer_alone_in_a_shared_function(
 
 def convolutions(count):
     """How many convolutions TensorFlow holds for a step."""
-    trainer = keras_graft.GraftTrainer([network(k) for k in range(count)])
-    trainer.compile(
-        momentum(),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
+    trainer = make_trainer([regularised(k) for k in range(count)])
     batch = (tf.zeros([8, 8, 8, 1]), tf.zeros([8], "int32"))
     trainer.train_on_batch(*batch)
     step = tf.function(trainer.train_step).get_concrete_function(batch)

@@ -2,34 +2,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import compiled
+from builders import crossentropy
+from builders import make_trainer
+from builders import sgd
+from builders import small_network
+from builders import small_networks
 
 import keras_graft
 from keras_graft import grafting
-
-
-def crossentropy(from_logits=True):
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
-
-
-def sgd(rate=0.1):
-    return keras.optimizers.SGD(rate, momentum=0.9)
-
-
-def make_trainer(
-    networks, distillation="mutual", accelerate=True, **compile_arguments
-):
-    trainer = keras_graft.GraftTrainer(
-        networks,
-        distillation=distillation,
-        accelerate=accelerate,
-    )
-    arguments = {
-        "optimizer": sgd(),
-        "loss": crossentropy(),
-        "metrics": ["accuracy"],
-    }
-    trainer.compile(**{**arguments, **compile_arguments})
-    return trainer
 
 
 def batches(images, size=16, shuffle_seed=None):
@@ -69,10 +50,12 @@ def test_without_graft_and_distillation_equals_separate_fits(
 
     data = batches(images, shuffle_seed=7)
     rates = grafting.ring_learning_rates(0.1, num_networks)
-    trainer = make_trainer(
-        [build(k) for k in range(num_networks)],
-        distillation=None,
-        accelerate=fused,
+    trainer = compiled(
+        keras_graft.GraftTrainer(
+            [build(k) for k in range(num_networks)],
+            distillation=None,
+            accelerate=fused,
+        ),
         optimizer=[sgd(rate) for rate in rates],
     )
     history = trainer.fit(data, epochs=2, verbose=0)
@@ -97,9 +80,7 @@ def test_without_graft_and_distillation_equals_separate_fits(
             )
 
 
-def test_shuffled_dataset_is_drawn_in_the_order_of_a_plain_fit(
-    images, small_network
-):
+def test_shuffled_dataset_is_drawn_in_the_order_of_a_plain_fit(images):
     seen = {"trainer": [], "alone": []}
 
     def recorded(who):
@@ -127,8 +108,8 @@ def test_shuffled_dataset_is_drawn_in_the_order_of_a_plain_fit(
 # Logs.
 
 
-def test_logs_have_every_name_in_every_epoch(images, small_network):
-    trainer = make_trainer([small_network(k) for k in range(2)])
+def test_logs_have_every_name_in_every_epoch(images):
+    trainer = make_trainer(small_networks(2))
     history = trainer.fit(
         batches(images), validation_data=batches(images), epochs=2, verbose=0
     ).history
@@ -140,15 +121,15 @@ def test_logs_have_every_name_in_every_epoch(images, small_network):
     assert all(len(values) == 2 for values in history.values())
 
 
-def test_means_in_the_logs_are_means_over_networks(images, small_network):
-    trainer = make_trainer([small_network(k) for k in range(3)])
+def test_means_in_the_logs_are_means_over_networks(images):
+    trainer = make_trainer(small_networks(3))
     history = trainer.fit(batches(images), epochs=1, verbose=0).history
     for name in ("loss", "accuracy"):
         each = [history[f"network_{k}_{name}"][0] for k in range(3)]
         np.testing.assert_allclose(history[name][0], np.mean(each), rtol=1e-5)
 
 
-def test_losses_are_averages_over_examples_not_batches(images, small_network):
+def test_losses_are_averages_over_examples_not_batches(images):
     # Batches of 48 and 16: a mean of batch means would be off.
     network = small_network(batch_norm=False)
     trainer = make_trainer(
@@ -163,8 +144,8 @@ def test_losses_are_averages_over_examples_not_batches(images, small_network):
     np.testing.assert_allclose(history["loss"][0], expected, rtol=1e-5)
 
 
-def test_validation_loss_leaves_distillation_out(images, small_network):
-    trainer = make_trainer([small_network(k) for k in range(2)])
+def test_validation_loss_leaves_distillation_out(images):
+    trainer = make_trainer(small_networks(2))
     x, y = images
     logs = trainer.evaluate(x, y, verbose=0, return_dict=True)
     each = []
@@ -175,8 +156,8 @@ def test_validation_loss_leaves_distillation_out(images, small_network):
     assert logs["distillation_loss"] > 0
 
 
-def test_ensemble_is_the_mean_of_probabilities(images, small_network):
-    trainer = make_trainer([small_network(k) for k in range(3)])
+def test_ensemble_is_the_mean_of_probabilities(images):
+    trainer = make_trainer(small_networks(3))
     x, y = images
     logs = trainer.evaluate(x, y, verbose=0, return_dict=True)
     logits = np.stack([n.predict(x, verbose=0) for n in trainer.networks])
@@ -193,7 +174,7 @@ def test_ensemble_is_the_mean_of_probabilities(images, small_network):
 # Labels, weights, outputs.
 
 
-def test_one_hot_labels_train_like_sparse_ones(images, small_network):
+def test_one_hot_labels_train_like_sparse_ones(images):
     x, y = images
     losses = {
         "sparse": (crossentropy(), y),
@@ -205,7 +186,7 @@ def test_one_hot_labels_train_like_sparse_ones(images, small_network):
     }
     ends = {}
     for name, (loss, labels) in losses.items():
-        trainer = make_trainer([small_network(k) for k in range(2)], loss=loss)
+        trainer = make_trainer(small_networks(2), loss=loss)
         trainer.fit(x, labels, batch_size=16, shuffle=False, verbose=0)
         ends[name] = weights_of(trainer.networks[0])
     for name in ("one_hot", "column"):
@@ -213,12 +194,12 @@ def test_one_hot_labels_train_like_sparse_ones(images, small_network):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_softmax_outputs_train_like_logits(images, small_network):
+def test_softmax_outputs_train_like_logits(images):
     x, y = images
     ends = []
     for activation in (None, "softmax"):
         trainer = make_trainer(
-            [small_network(k, activation=activation) for k in range(2)],
+            small_networks(2, activation=activation),
             loss=crossentropy(from_logits=activation is None),
         )
         trainer.fit(x, y, batch_size=16, shuffle=False, verbose=0)
@@ -230,7 +211,7 @@ def test_softmax_outputs_train_like_logits(images, small_network):
 
 
 @pytest.mark.parametrize("how", ["sample_weight", "class_weight"])
-def test_weight_zero_takes_examples_out(images, small_network, how):
+def test_weight_zero_takes_examples_out(images, how):
     x, y = images
     keep = y < 2
     if how == "sample_weight":
@@ -240,9 +221,7 @@ def test_weight_zero_takes_examples_out(images, small_network, how):
     ends = []
     for poison in (0.0, 5.0):
         poisoned = np.where(keep[:, None, None, None], x, x + poison)
-        trainer = make_trainer(
-            [small_network(k, batch_norm=False) for k in range(2)]
-        )
+        trainer = make_trainer(small_networks(2, batch_norm=False))
         trainer.fit(
             poisoned, y, batch_size=64, shuffle=False, verbose=0, **weighting
         )
@@ -250,7 +229,7 @@ def test_weight_zero_takes_examples_out(images, small_network, how):
     assert_same(*ends)
 
 
-def test_each_network_gets_its_own_view(images, small_network):
+def test_each_network_gets_its_own_view(images):
     x, y = images
     views = {"network_0": x, "network_1": x[::-1].copy()}
     labels = {"network_0": y, "network_1": y[::-1].copy()}
@@ -275,12 +254,8 @@ def test_each_network_gets_its_own_view(images, small_network):
 # Keras' idiom.
 
 
-def test_stock_learning_rate_callbacks_act_on_each_optimizer(
-    images, small_network
-):
-    trainer = make_trainer(
-        [small_network(k) for k in range(2)], optimizer=[sgd(0.1), sgd(0.05)]
-    )
+def test_stock_learning_rate_callbacks_act_on_each_optimizer(images):
+    trainer = make_trainer(small_networks(2), optimizer=[sgd(0.1), sgd(0.05)])
     halve = keras.callbacks.LearningRateScheduler(lambda _, rate: rate / 2)
     history = trainer.fit(
         batches(images), epochs=2, verbose=0, callbacks=[halve]
@@ -299,23 +274,19 @@ def test_stock_learning_rate_callbacks_act_on_each_optimizer(
     np.testing.assert_allclose(rates, [0.0025, 0.00125], rtol=1e-5)
 
 
-def test_steps_per_execution_changes_nothing(images, small_network):
+def test_steps_per_execution_changes_nothing(images):
     ends = []
     for steps in (1, 4):
-        trainer = make_trainer(
-            [small_network(k) for k in range(2)], steps_per_execution=steps
-        )
+        trainer = make_trainer(small_networks(2), steps_per_execution=steps)
         trainer.fit(batches(images), epochs=2, verbose=0)
         ends.append(weights_of(trainer.networks[0]))
     assert_same(*ends)
 
 
-def test_xla_changes_nothing_but_rounding(images, small_network):
+def test_xla_changes_nothing_but_rounding(images):
     ends = []
     for jit_compile in (False, True):
-        trainer = make_trainer(
-            [small_network(k) for k in range(2)], jit_compile=jit_compile
-        )
+        trainer = make_trainer(small_networks(2), jit_compile=jit_compile)
         history = trainer.fit(
             batches(images),
             validation_data=batches(images),
@@ -328,12 +299,10 @@ def test_xla_changes_nothing_but_rounding(images, small_network):
     assert_near(*ends)
 
 
-def test_saved_trainer_predicts_the_same_and_trains_on(
-    images, small_network, tmp_path
-):
+def test_saved_trainer_predicts_the_same_and_trains_on(images, tmp_path):
     x, y = images
     trainer = make_trainer(
-        [small_network(k) for k in range(2)],
+        small_networks(2),
         optimizer=[sgd(0.1), sgd(0.05)],
         distillation=[keras_graft.MutualDistillation(temperature=3.0)],
         metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)],
@@ -354,10 +323,8 @@ def test_saved_trainer_predicts_the_same_and_trains_on(
         assert_same(weights_of(mine), weights_of(theirs))
 
 
-def test_loss_and_metrics_by_name_and_one_optimizer_copied(
-    images, small_network
-):
-    networks = [small_network(k, activation="softmax") for k in range(2)]
+def test_loss_and_metrics_by_name_and_one_optimizer_copied(images):
+    networks = small_networks(2, activation="softmax")
     trainer = make_trainer(
         networks, loss="sparse_categorical_crossentropy", optimizer="adam"
     )
@@ -390,12 +357,12 @@ def test_subclassed_networks_are_built_before_any_callback(images):
     assert seen == [(3, 3, 1, 4)] * 2
 
 
-def test_generator_loses_no_batch(images, small_network):
+def test_generator_loses_no_batch(images):
     x, y = images
     ends = []
     for wrap in (lambda b: b, iter):
         pairs = ((x[i : i + 16], y[i : i + 16]) for i in range(0, 64, 16))
-        trainer = make_trainer([small_network(k) for k in range(2)])
+        trainer = make_trainer(small_networks(2))
         trainer.fit(
             pairs if wrap is iter else batches(images),
             steps_per_epoch=4,
@@ -405,43 +372,23 @@ def test_generator_loses_no_batch(images, small_network):
     assert_same(*ends)
 
 
-def test_train_on_batch_trains(images, small_network):
+def test_train_on_batch_trains(images):
     x, y = images
-    trainer = make_trainer([small_network(k) for k in range(2)])
+    trainer = make_trainer(small_networks(2))
     before = weights_of(trainer.networks[1])
     logs = trainer.train_on_batch(x, y, return_dict=True)
     assert np.isfinite(logs["loss"])
     assert not np.array_equal(before[0], weights_of(trainer.networks[1])[0])
 
 
-def test_second_fit_and_grafts_trace_nothing_anew(images, small_network):
-    traces = []
-
-    class Counting(keras_graft.GraftTrainer):
-        def train_step(self, data):
-            traces.append(1)
-            return super().train_step(data)
-
-    trainer = Counting([small_network(k) for k in range(2)])
-    trainer.compile(sgd(), crossentropy(), metrics=["accuracy"])
-    graft = keras_graft.GraftCallback(start=0)
-    data = batches(images)
-    trainer.fit(data, epochs=3, verbose=0, callbacks=[graft])
-    first = len(traces)
-    trainer.fit(data, epochs=2, verbose=0, callbacks=[graft])
-    assert len(traces) == first
-
-
 # Which network is best.
 
 
-def test_best_network_is_the_one_with_the_best_validation_accuracy(
-    images, small_network
-):
+def test_best_network_is_the_one_with_the_best_validation_accuracy(images):
     x, y = images
     # The second network cannot learn: its rate is 0.
     trainer = make_trainer(
-        [small_network(0), small_network(1)],
+        small_networks(2),
         optimizer=[sgd(0.2), sgd(0.0)],
         distillation=None,
     )
@@ -453,10 +400,10 @@ def test_best_network_is_the_one_with_the_best_validation_accuracy(
     assert trainer.best_network is trainer.networks[1]
 
 
-def test_monitored_loss_is_better_smaller(images, small_network):
+def test_monitored_loss_is_better_smaller(images):
     x, y = images
     trainer = keras_graft.GraftTrainer(
-        [small_network(0), small_network(1)],
+        small_networks(2),
         distillation=None,
         monitor="loss",
     )
@@ -474,13 +421,11 @@ def poison(network):
     )
 
 
-def test_diverged_network_is_masked_and_the_others_do_not_notice(
-    images, small_network
-):
+def test_diverged_network_is_masked_and_the_others_do_not_notice(images):
     x, y = images
     ends = []
     for diverged in (True, False):
-        trainer = make_trainer([small_network(k) for k in range(3)])
+        trainer = make_trainer(small_networks(3))
         if diverged:
             poison(trainer.networks[1])
         else:
@@ -524,12 +469,10 @@ def test_infinite_gradient_skips_that_networks_update_only(images):
     assert [int(o.iterations) for o in trainer.optimizer.optimizers] == [1, 0]
 
 
-def test_term_of_weight_zero_is_not_in_the_graph(images, small_network):
+def test_term_of_weight_zero_is_not_in_the_graph(images):
     ends = []
     for terms in (None, keras_graft.MutualDistillation(weight=0.0)):
-        trainer = make_trainer(
-            [small_network(k) for k in range(2)], distillation=terms
-        )
+        trainer = make_trainer(small_networks(2), distillation=terms)
         trainer.fit(batches(images), verbose=0)
         ends.append(weights_of(trainer.networks[0]))
     assert_same(*ends)
@@ -538,7 +481,7 @@ def test_term_of_weight_zero_is_not_in_the_graph(images, small_network):
 # Bad input.
 
 
-def test_networks_that_share_a_layer_are_refused(small_network):
+def test_networks_that_share_a_layer_are_refused():
     network = small_network()
     with pytest.raises(ValueError, match="share the layer"):
         keras_graft.GraftTrainer([network, network])
@@ -548,13 +491,13 @@ def test_networks_that_share_a_layer_are_refused(small_network):
         keras_graft.GraftTrainer(["resnet8"])
 
 
-def test_wrong_distillation_is_refused(small_network):
+def test_wrong_distillation_is_refused():
     with pytest.raises(ValueError, match="`distillation` must be"):
         keras_graft.GraftTrainer([small_network()], distillation="mutal")
 
 
-def test_wrong_optimizers_are_refused(small_network):
-    networks = [small_network(k) for k in range(2)]
+def test_wrong_optimizers_are_refused():
+    networks = small_networks(2)
     trainer = keras_graft.GraftTrainer(networks)
     with pytest.raises(ValueError, match="a list of 2, one for each network"):
         trainer.compile([sgd()], crossentropy())
@@ -565,23 +508,21 @@ def test_wrong_optimizers_are_refused(small_network):
         trainer.compile(sgd())
 
 
-def test_activation_that_contradicts_from_logits_is_refused(small_network):
+def test_activation_that_contradicts_from_logits_is_refused():
     with pytest.raises(ValueError, match="squashed twice"):
         make_trainer([small_network(activation="softmax")])
     with pytest.raises(ValueError, match="takes probabilities"):
         make_trainer([small_network()], loss=crossentropy(from_logits=False))
 
 
-def test_fit_before_compile_is_refused(images, small_network):
+def test_fit_before_compile_is_refused(images):
     trainer = keras_graft.GraftTrainer([small_network()])
     with pytest.raises(ValueError, match="Call `compile\\(\\)` before"):
         trainer.fit(batches(images))
 
 
 @pytest.mark.parametrize("where", ["training", "validation"])
-def test_labels_beyond_the_output_units_are_refused(
-    images, small_network, where
-):
+def test_labels_beyond_the_output_units_are_refused(images, where):
     x, y = images
     trainer = make_trainer([small_network()])
     before = weights_of(trainer.networks[0])
@@ -594,7 +535,7 @@ def test_labels_beyond_the_output_units_are_refused(
     assert_same(before, weights_of(trainer.networks[0]))
 
 
-def test_label_out_of_range_in_a_dataset_is_named(images, small_network):
+def test_label_out_of_range_in_a_dataset_is_named(images):
     x, y = images
     network = small_network()
     before = [v.numpy() for v in network.trainable_variables]
@@ -603,9 +544,7 @@ def test_label_out_of_range_in_a_dataset_is_named(images, small_network):
     assert_same(before, [v.numpy() for v in network.trainable_variables])
 
 
-def test_loss_that_does_not_tell_trains_like_one_that_does(
-    images, small_network
-):
+def test_loss_that_does_not_tell_trains_like_one_that_does(images):
     ends = []
     for loss in (
         crossentropy(),
@@ -613,22 +552,22 @@ def test_loss_that_does_not_tell_trains_like_one_that_does(
             y, z, from_logits=True
         ),
     ):
-        trainer = make_trainer([small_network(k) for k in range(2)], loss=loss)
+        trainer = make_trainer(small_networks(2), loss=loss)
         trainer.fit(batches(images), verbose=0)
         ends.append(weights_of(trainer.networks[0]))
     for a, b in zip(*ends, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_config_survives_being_read_twice(small_network):
-    trainer = keras_graft.GraftTrainer([small_network(k) for k in range(2)])
+def test_config_survives_being_read_twice():
+    trainer = keras_graft.GraftTrainer(small_networks(2))
     config = trainer.get_config()
     for _ in range(2):
         copy = keras_graft.GraftTrainer.from_config(config)
         assert [n.name for n in copy.networks] == ["net0", "net1"]
 
 
-def test_labels_of_the_wrong_shape_are_refused(images, small_network):
+def test_labels_of_the_wrong_shape_are_refused(images):
     x, y = images
     trainer = make_trainer([small_network()])
     with pytest.raises(ValueError, match="integer labels of shape"):
@@ -644,20 +583,20 @@ def test_labels_of_the_wrong_shape_are_refused(images, small_network):
 @pytest.mark.parametrize(
     "method", ["fit", "evaluate", "train_on_batch", "test_on_batch"]
 )
-def test_inputs_without_labels_are_refused(images, small_network, method):
+def test_inputs_without_labels_are_refused(images, method):
     trainer = make_trainer([small_network(), small_network(1)])
     with pytest.raises(ValueError, match="learn from labels.*y=None"):
         getattr(trainer, method)(images[0])
     assert not trainer.built
 
 
-def test_datasets_without_labels_are_refused(images, small_network):
+def test_datasets_without_labels_are_refused(images):
     trainer = make_trainer([small_network(), small_network(1)])
     with pytest.raises(ValueError, match="learn from labels.*y=None"):
         trainer.fit(tf.data.Dataset.from_tensors(images[0]))
 
 
-def test_empty_data_is_refused(images, small_network):
+def test_empty_data_is_refused(images):
     trainer = make_trainer([small_network()])
     x, y = images
     with pytest.raises(ValueError, match="no training data"):
@@ -669,7 +608,7 @@ def test_empty_data_is_refused(images, small_network):
         trainer.fit(too_large)
 
 
-def test_networks_with_other_outputs_are_refused(images, small_network):
+def test_networks_with_other_outputs_are_refused(images):
     inputs = keras.Input((8, 8, 1))
     z = keras.layers.Conv2D(6, 3)(inputs)
     z = keras.layers.GlobalAveragePooling2D()(z)

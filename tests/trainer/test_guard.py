@@ -2,14 +2,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-import keras_graft
+from builders import make_trainer
+from builders import small_network
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
-def test_data_of_unknown_length_is_counted_as_often_as_it_is_trained_on(
-    images, small_network
-):
+def test_data_of_unknown_length_is_counted_as_often_as_it_is_trained_on(images):
     known = tf.data.Dataset.from_tensor_slices(images).batch(
         16, drop_remainder=True
     )
@@ -17,14 +15,9 @@ def test_data_of_unknown_length_is_counted_as_often_as_it_is_trained_on(
     unknown = known.filter(lambda x, y: True)
     histories, counts = [], []
     for dataset in (known, unknown):
-        trainer = keras_graft.GraftTrainer(
-            [small_network(0, dropout=0.5)], distillation=None
-        )
         optimizer = keras.optimizers.SGD(0.05)
-        trainer.compile(
-            [optimizer],
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
+        trainer = make_trainer(
+            [small_network(dropout=0.5)], None, optimizer=[optimizer]
         )
         history = trainer.fit(
             dataset, validation_data=dataset, epochs=2, verbose=0

@@ -5,22 +5,12 @@ import logging
 import keras
 import numpy as np
 import pytest
+from builders import make_trainer
+from builders import small_networks
 
 import keras_graft
 from keras_graft.optimizers.moving_averages import averages_of
 from keras_graft.trainer.healing import heal
-
-
-def make_trainer(small_network, num_networks):
-    trainer = keras_graft.GraftTrainer(
-        [small_network(k) for k in range(num_networks)]
-    )
-    trainer.compile(
-        optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return trainer
 
 
 class AtEveryEpoch(keras.callbacks.Callback):
@@ -61,12 +51,10 @@ def fit(trainer, images, *callbacks, epochs=6):
     )
 
 
-def test_network_that_always_diverges_is_as_good_as_retired(
-    images, small_network, caplog
-):
+def test_network_that_always_diverges_is_as_good_as_retired(images, caplog):
     ends = []
     for function in (poison(1), retire):
-        trainer = make_trainer(small_network, 3)
+        trainer = make_trainer(small_networks(3))
         with caplog.at_level(logging.WARNING):
             fit(trainer, images, AtEveryEpoch(1, function))
         assert trainer.status == ["live", "retired", "live"]
@@ -83,8 +71,8 @@ def test_network_that_always_diverges_is_as_good_as_retired(
     assert "healed 3 times already" in text
 
 
-def test_healed_network_takes_part_again(images, small_network):
-    trainer = make_trainer(small_network, 2)
+def test_healed_network_takes_part_again(images):
+    trainer = make_trainer(small_networks(2))
     once = AtEveryEpoch(2, poison(0))
     broken = []
     once.on_epoch_end = lambda epoch, logs=None: (
@@ -102,10 +90,8 @@ def test_healed_network_takes_part_again(images, small_network):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_healing_gives_weights_of_the_peer_and_fresh_slots(
-    small_network, wrapped
-):
-    networks = [small_network(k) for k in range(2)]
+def test_healing_gives_weights_of_the_peer_and_fresh_slots(wrapped):
+    networks = small_networks(2)
     optimizers = []
     for network in networks:
         optimizer = keras.optimizers.Adagrad(0.5, use_ema=True)
@@ -141,9 +127,9 @@ def test_healing_gives_weights_of_the_peer_and_fresh_slots(
 
 
 def test_training_stops_when_all_have_diverged_and_the_good_checkpoint_stays(
-    images, small_network, tmp_path, caplog
+    images, tmp_path, caplog
 ):
-    trainer = make_trainer(small_network, 2)
+    trainer = make_trainer(small_networks(2))
     checkpoint = keras_graft.RunCheckpoint(tmp_path)
     with caplog.at_level(logging.WARNING):
         history = fit(
@@ -157,15 +143,15 @@ def test_training_stops_when_all_have_diverged_and_the_good_checkpoint_stays(
         "epoch-000001",
         "epoch-000002",
     ]
-    again = make_trainer(small_network, 2)
+    again = make_trainer(small_networks(2))
     assert keras_graft.RunCheckpoint(tmp_path).restore(again) == 2
     assert again.status == ["live", "live"]
 
 
-def test_one_bad_batch_retires_nobody(images, small_network):
+def test_one_bad_batch_retires_nobody(images):
     x, y = images[0].copy(), images[1]
     x[-1] = np.inf
-    trainer = make_trainer(small_network, 2)
+    trainer = make_trainer(small_networks(2))
     trainer.fit(x, y, batch_size=16, shuffle=False, epochs=2, verbose=0)
     assert trainer.status == ["masked", "masked"]
     trainer.fit(*images, batch_size=16, verbose=0)

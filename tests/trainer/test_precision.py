@@ -3,11 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from builders import make_trainer
+from builders import sgd
 
 import keras_graft
 
 
-def network(seed):
+def with_all_that_is_replaced(seed):
+    """A network of the layers that a step computes in its own way."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.ZeroPadding2D(1)(inputs)
@@ -26,11 +29,9 @@ def network(seed):
 def test_it_is_trained_evaluated_predicts_and_is_saved(
     images, tmp_path, policy, count
 ):
-    trainer = keras_graft.GraftTrainer([network(k) for k in range(count)])
-    trainer.compile(
-        keras.optimizers.SGD(0.05, momentum=0.9),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+    trainer = make_trainer(
+        [with_all_that_is_replaced(k) for k in range(count)],
+        optimizer=sgd(0.05),
     )
     history = trainer.fit(
         *images,

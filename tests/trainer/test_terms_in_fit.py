@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import make_trainer
+from builders import small_networks
 
 import keras_graft
 from keras_graft.distillation import PeerFeatureDistillation
@@ -20,13 +22,8 @@ class ThirdStep(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def trainer_of(networks, term):
-    trainer = keras_graft.GraftTrainer(networks, distillation=term)
-    trainer.compile(
-        optimizer=keras.optimizers.SGD(0.1),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return trainer
+    optimizer = keras.optimizers.SGD(0.1)
+    return make_trainer(networks, term, optimizer=optimizer)
 
 
 def distillation_loss(trainer, x, y):
@@ -44,16 +41,16 @@ def features_of(weight=1.0, layer="bn"):
     )
 
 
-def test_the_weight_follows_the_steps_of_the_optimizers(small_network, images):
+def test_the_weight_follows_the_steps_of_the_optimizers(images):
     term = keras_graft.MutualDistillation(weight=ThirdStep())
-    trainer = trainer_of([small_network(k) for k in range(2)], term)
+    trainer = trainer_of(small_networks(2), term)
     found = [distillation_loss(trainer, *images) for _ in range(4)]
     assert np.flatnonzero(found).tolist() == [2]
 
 
-def test_a_skipped_step_does_not_count(small_network, images):
+def test_a_skipped_step_does_not_count(images):
     term = keras_graft.MutualDistillation(weight=ThirdStep())
-    trainer = trainer_of([small_network(k) for k in range(2)], term)
+    trainer = trainer_of(small_networks(2), term)
     x, y = images
     bad = np.full_like(x, np.nan)
     found = [distillation_loss(trainer, i, y) for i in (x, bad, x, x, x)]
@@ -61,14 +58,12 @@ def test_a_skipped_step_does_not_count(small_network, images):
     assert np.flatnonzero(np.nan_to_num(found)).tolist() == [3]
 
 
-def test_a_saved_trainer_goes_on_where_the_schedule_was(
-    small_network, images, tmp_path
-):
+def test_a_saved_trainer_goes_on_where_the_schedule_was(images, tmp_path):
     ramp = keras.optimizers.schedules.PolynomialDecay(
         0.0, decay_steps=8, end_learning_rate=1.0
     )
     term = keras_graft.MutualDistillation(weight=ramp)
-    trainer = trainer_of([small_network(k) for k in range(2)], term)
+    trainer = trainer_of(small_networks(2), term)
     trainer.fit(*images, batch_size=32, epochs=1, verbose=0)
     trainer.save(tmp_path / "trainer.keras")
     loaded = keras.models.load_model(tmp_path / "trainer.keras")
@@ -78,8 +73,8 @@ def test_a_saved_trainer_goes_on_where_the_schedule_was(
     )
 
 
-def test_features_are_those_of_the_training_step(small_network, images):
-    networks = [small_network(k) for k in range(2)]
+def test_features_are_those_of_the_training_step(images):
+    networks = small_networks(2)
     x, y = images
     copies = [keras.models.clone_model(n) for n in networks]
     for copy, original in zip(copies, networks, strict=True):
@@ -96,15 +91,11 @@ def test_features_are_those_of_the_training_step(small_network, images):
     )
 
 
-def test_features_pull_networks_together_and_statistics_move_once(
-    small_network, images
-):
+def test_features_pull_networks_together_and_statistics_move_once(images):
     x, y = images
-    alone = trainer_of([small_network(k) for k in range(2)], None)
+    alone = trainer_of(small_networks(2), None)
     alone.train_on_batch(x, y)
-    trainer = trainer_of(
-        [small_network(k) for k in range(2)], features_of(weight=1.0)
-    )
+    trainer = trainer_of(small_networks(2), features_of(weight=1.0))
     first = distillation_loss(trainer, x, y)
     for k in range(2):
         np.testing.assert_allclose(
@@ -117,11 +108,9 @@ def test_features_pull_networks_together_and_statistics_move_once(
     assert last < first
 
 
-def test_a_trainer_with_features_saves_its_networks_once(
-    small_network, images, tmp_path
-):
+def test_a_trainer_with_features_saves_its_networks_once(images, tmp_path):
     x, y = images
-    trainer = trainer_of([small_network(k) for k in range(2)], features_of())
+    trainer = trainer_of(small_networks(2), features_of())
     before = len(trainer.weights)
     trainer.fit(x, y, batch_size=32, epochs=1, verbose=0)
     assert len(trainer.weights) == before
@@ -135,11 +124,7 @@ def test_a_trainer_with_features_saves_its_networks_once(
     )
 
 
-def test_a_layer_that_is_not_there_is_refused_before_training(
-    small_network, images
-):
-    trainer = trainer_of(
-        [small_network(k) for k in range(2)], features_of(layer="nowhere")
-    )
+def test_a_layer_that_is_not_there_is_refused_before_training(images):
+    trainer = trainer_of(small_networks(2), features_of(layer="nowhere"))
     with pytest.raises(ValueError, match=r"network_0 has no layer \['nowhere"):
         trainer.fit(*images, verbose=0)

@@ -1,18 +1,15 @@
 import keras
 import numpy as np
 import pytest
-
-import keras_graft
+from builders import make_trainer
+from builders import small_network
+from builders import small_networks
 
 SGD = keras.optimizers.SGD
 
 
 def trained(images, networks, optimizers):
-    trainer = keras_graft.GraftTrainer(networks, distillation=None)
-    trainer.compile(
-        optimizers,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
+    trainer = make_trainer(networks, None, optimizer=optimizers, metrics=None)
     trainer.fit(*images, batch_size=32, epochs=2, shuffle=False, verbose=0)
     return [
         [np.array(v) for v in [*network.weights, *optimizer.variables]]
@@ -43,10 +40,8 @@ def trained(images, networks, optimizers):
         ),
     ],
 )
-def test_each_network_is_updated_by_its_own_optimizer(
-    images, small_network, pair
-):
-    both = trained(images, [small_network(0), small_network(1)], pair())
+def test_each_network_is_updated_by_its_own_optimizer(images, pair):
+    both = trained(images, small_networks(2), pair())
     for k in range(2):
         alone = trained(images, [small_network(k)], [pair()[k]])[0]
         for one, other in zip(both[k], alone, strict=True):
