@@ -32,7 +32,10 @@ _ARRAYS = "arrays.npz"
 _STATE = "state.json"
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"epoch-(\d{6,})")
-_STALE = re.compile(r"\.epoch-\d+\.\d+\.(tmp|old)")
+# What is in the making here has a name that nobody else gives.
+OWN_PREFIX = ".keras_graft-"
+# The first checkpoints of this package lack the prefix.
+_STALE = re.compile(r"\.(keras_graft-)?epoch-\d+\.\d+\.(tmp|old)")
 
 
 class CheckpointError(Exception):
@@ -189,6 +192,8 @@ def keep_newest(directory: pathlib.Path, epoch: int) -> None:
     """
     older = [p for p in checkpoint_paths(directory) if _epoch_of(p) < epoch]
     for path in older[KEPT - 1 :]:
+        if not _holds_ours_only(path):
+            continue
         # Under its own name half of it would look like a damaged one.
         aside = _hidden(path, "old")
         os.rename(path, aside)
@@ -199,7 +204,7 @@ def remove_stale(directory: pathlib.Path) -> None:
     """Removes what a process that died while writing left behind."""
     if directory.is_dir():
         for path in directory.iterdir():
-            if _STALE.fullmatch(path.name):
+            if _STALE.fullmatch(path.name) and _holds_ours_only(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -209,7 +214,7 @@ def check_writable(directory: pathlib.Path) -> None:
     Raises:
         CheckpointWriteError: If that fails.
     """
-    probe = directory / f".epoch-0.{os.getpid()}.tmp"
+    probe = _hidden(directory / "epoch-0", "tmp")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe.mkdir()
@@ -263,15 +268,26 @@ def _manifest(path):
 def _publish(temporary, final):
     """Renames; a folder that has the name already steps aside first."""
     aside = _hidden(final, "old")
-    if final.exists():
+    if final.exists() or final.is_symlink():
+        if not _holds_ours_only(final):
+            raise CheckpointError(
+                f"{final} holds other things than a checkpoint; move it away"
+            )
         os.rename(final, aside)
     os.rename(temporary, final)
     _flush_folder(final.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def _holds_ours_only(path):
+    """Whether a folder is one that may be removed with all that is in it."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return {p.name for p in path.iterdir()} <= {_ARRAYS, _STATE, _MANIFEST}
+
+
 def _hidden(path, suffix):
-    return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
+    return path.with_name(f"{OWN_PREFIX}{path.name}.{os.getpid()}.{suffix}")
 
 
 def _epoch_of(path):

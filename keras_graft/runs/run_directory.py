@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
+from keras_graft.checkpoint.files import OWN_PREFIX
 from keras_graft.checkpoint.files import checkpoint_paths
 from keras_graft.runs.exit_codes import RunError
 
@@ -20,6 +22,10 @@ _MAY_CHANGE = (
     "invalid_threshold",
     *ROUNDING,
 )
+# What a process writes before it has the name that it is to have.
+_UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
+_NETWORK = re.compile(r"network_\d+\.keras")
+_LOCK = ".lock"
 
 
 class RunDirectory:
@@ -66,6 +72,7 @@ class RunDirectory:
                 "Check --workdir, or leave --resume out to start a run."
             )
         if not self.flags.exists():
+            self._refuse_files_of_others()
             return False
         if settings.resume == "never":
             raise RunError(
@@ -100,18 +107,59 @@ class RunDirectory:
         return done
 
     def create(self) -> None:
-        """Makes the folder."""
+        """Makes the folder, or says what others have put into it."""
         self.path.mkdir(parents=True, exist_ok=True)
+        if self._holds_a_run():
+            return
+        others = self._names_of_others()
+        if others:
+            print(
+                f"{self.path} holds no run, but {_some(others)}. That is left "
+                "as it is."
+            )
 
     def remove_stale(self) -> None:
-        """Removes what a process that died while writing left behind."""
-        for pattern in (".*.tmp", ".*.tmp.keras"):
-            for path in self.path.glob(pattern):
+        """Removes what a process of ours that died while writing left."""
+        for path in self.path.iterdir():
+            if _UNFINISHED.fullmatch(path.name) and _is_plain_file(path):
                 path.unlink()
+
+    def _holds_a_run(self):
+        return self.flags.exists() or bool(checkpoint_paths(self.checkpoints))
+
+    def _names_of_others(self):
+        """What lies in the folder and is no trace of a run of ours."""
+        if not self.path.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.path.iterdir()
+            if path.name != _LOCK and not _UNFINISHED.fullmatch(path.name)
+            # A run that was killed early leaves it so.
+            if path != self.checkpoints or any(path.iterdir())
+        )
+
+    def _refuse_files_of_others(self):
+        """Refuses a folder without a run whose files a run would replace."""
+        if self._holds_a_run():
+            return
+        own = {path.name for path in vars(self).values()}
+        replaced = [
+            name
+            for name in self._names_of_others()
+            if name in own or _NETWORK.fullmatch(name)
+        ]
+        if replaced:
+            raise RunError(
+                f"{self.path} holds no run (it has no {self.flags.name} and no "
+                f"checkpoint), but {_some(replaced)}, which a run would "
+                "replace. Give another --workdir, or move that away."
+            )
 
     def save_network(self, network: Any, path: pathlib.Path) -> None:
         """Saves a Keras model, whole or not at all."""
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.keras")
+        # Keras looks at the end of the name.
+        temporary = path.with_name(f"{_unfinished(path.stem)}.keras")
         try:
             network.save(temporary)
             os.replace(temporary, path)
@@ -200,7 +248,7 @@ def flag_values(text: str) -> dict[str, str]:
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Writes a whole file or, if that fails, leaves the old one alone."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_unfinished(path.name))
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
@@ -210,3 +258,18 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _unfinished(name):
+    return f"{OWN_PREFIX}{name}.{os.getpid()}.tmp"
+
+
+def _is_plain_file(path):
+    return path.is_file() and not path.is_symlink()
+
+
+def _some(names, most=5):
+    """A list for a person, however long it is."""
+    more = len(names) - most
+    named = ", ".join(names[:most])
+    return f"{named} and {more} more" if more > 0 else named
