@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
+from keras_graft.checkpoint.strict_json import check
 from keras_graft.runs.run_directory import write_atomically
 from keras_graft.trainer.callback_order import Stage
 from keras_graft.trainer.callback_order import StagedCallback
@@ -68,7 +69,7 @@ class CoefficientLogger(StagedCallback):
         return {"rows": self._rows}
 
     def set_state(self, state):
-        self._rows = state["rows"]
+        self._rows = check(state["rows"], list[list[int | str]], "rows")
 
 
 def _write(path: pathlib.Path, rows: Iterable[Sequence]) -> None:
