@@ -31,7 +31,16 @@ class HistoryLogger(StagedCallback):
         self._path = path
 
     def on_epoch_end(self, epoch, logs=None):
+        self._write_all()
+
+    def on_train_end(self, logs=None):
+        # For a run that has ended before, whose file may be gone.
+        self._write_all()
+
+    def _write_all(self):
         history = self.model.history
+        if not history.epoch:
+            return
         names = sorted(history.history)
         columns = [[float(v) for v in history.history[n]] for n in names]
         rows = zip(history.epoch, *columns, strict=True)
@@ -64,6 +73,11 @@ class CoefficientLogger(StagedCallback):
             cells = [f"{next(values):.6f}" if k else "nan" for k in live]
             self._rows.append([epoch, kernel, *cells])
         _write(self._path, self._rows)
+
+    def on_train_end(self, logs=None):
+        # As above.
+        if self._rows:
+            _write(self._path, self._rows)
 
     def get_state(self):
         return {"rows": self._rows}
