@@ -6,6 +6,12 @@ Without a flagfile: the recipe `digits.flags`, on data that installs with the
 package. `--help` lists the flags.
 """
 
+from keras_graft.runs import signals
+
+if __name__ == "__main__":
+    # What follows takes a while.
+    signals.leave_without_traceback()
+
 import contextlib
 import logging
 import os
@@ -22,6 +28,7 @@ from keras_graft.runs.resuming import where_it_stopped
 from keras_graft.runs.run import run
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.streams import keep_streams
 
 
 def main(argv):
@@ -57,17 +64,18 @@ def main(argv):
 
 def _run_and_tell(settings, cluster, who):
     try:
-        with StopSignals() as signals:
-            return run(settings, signals, cluster, owns_process=True)
+        with StopSignals() as stop_signals:
+            return run(settings, stop_signals, cluster, owns_process=True)
     except RunError as error:
         print(f"{who}Error: {error}", file=sys.stderr)
         return error.exit_code
-    except Interrupted as signal:
-        text = where_it_stopped(settings, f"Stopped by {signal.name}")
+    except Interrupted as interrupted:
+        text = where_it_stopped(settings, f"Stopped by {interrupted.name}")
         print(who + text, file=sys.stderr)
-        return signal.exit_code
+        return interrupted.exit_code
 
 
 if __name__ == "__main__":
+    keep_streams()
     flags.define()
     app.run(main, flags_parser=flags.parse_or_exit)

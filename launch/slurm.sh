@@ -34,7 +34,9 @@ export -f worker
 KERAS_GRAFT_HOSTS=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | tr '\n' ' ')
 # Below the ports that systems give to outgoing connections.
 KERAS_GRAFT_PORT=$((15000 + SLURM_JOB_ID % 15000))
-export KERAS_GRAFT_HOSTS KERAS_GRAFT_PORT
+# What tells the workers of this job from anyone else who finds the port.
+KERAS_GRAFT_JOB_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+export KERAS_GRAFT_HOSTS KERAS_GRAFT_PORT KERAS_GRAFT_JOB_TOKEN
 
 # When one process fails, the others need not wait to miss it.
 exec srun --ntasks-per-node=1 --kill-on-bad-exit=1 \

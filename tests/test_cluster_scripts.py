@@ -29,6 +29,7 @@ SCONTROL = """#!/usr/bin/env bash
 PYTHON = """#!/usr/bin/env bash
 printf '%s\\t' "$TF_CONFIG" "$@" >> started.txt
 echo >> started.txt
+echo "$KERAS_GRAFT_JOB_TOKEN" >> tokens.txt
 exit 143
 """
 
@@ -73,6 +74,13 @@ def test_slurm_starts_one_worker_a_host_with_a_task_of_its_own(started):
             "--epochs=3",
         ]
     assert "--ntasks-per-node=1" in (folder / "srun.txt").read_text()
+
+
+def test_slurm_gives_the_workers_one_secret(started):
+    _, _, folder = started
+    first, second = (folder / "tokens.txt").read_text().splitlines()
+    assert first == second
+    assert re.fullmatch("[0-9a-f]{64}", first)
 
 
 def test_slurm_ends_with_the_exit_code_of_the_workers(started):

@@ -69,6 +69,9 @@ def story(tmp_path_factory):
     folder = tmp_path_factory.mktemp("launch")
     run = folder / "run"
     told = {}
+    # Names that others give, too.
+    (run / ".drafts.tmp").mkdir(parents=True)
+    (run / ".mynotes.tmp").write_text("precious")
     process = start("--epochs=50", cwd=folder)
     wait_for(run / "checkpoints" / "epoch-000002", process)
     told["second job"] = launch("--epochs=50", cwd=folder)
@@ -86,7 +89,7 @@ def story(tmp_path_factory):
     newest = run / "checkpoints" / f"epoch-{int(done):06d}"
     os.truncate(newest / "arrays.npz", 1000)
     (run / "checkpoints" / ".epoch-000009.1.tmp").mkdir()
-    (run / ".history.csv.1.tmp").touch()
+    (run / ".keras_graft-history.csv.1.tmp").touch()
     told["resumed"] = launch(f"--epochs={told['epochs']}", cwd=folder)
     told["again"] = launch(
         f"--epochs={told['epochs']}", "--resume=must", cwd=folder
@@ -103,7 +106,7 @@ def test_signal_names_the_verified_checkpoint_and_the_repeated_epoch(story):
     assert f"repeats epoch {told['done'] + 1} of 50" in errors
     assert "Traceback" not in errors
     assert ".lock" not in told["left"]
-    assert not [name for name in told["left"] if name.endswith(".tmp")]
+    assert not [n for n in told["left"] if n.startswith(".keras_graft")]
 
 
 @pytest.mark.parametrize(
@@ -148,10 +151,16 @@ def test_finished_run_says_so(story):
     assert "This run is finished" in output
 
 
-def test_nothing_is_left_behind(story):
-    run = story[0] / "run"
+def test_nothing_is_left_behind_and_nothing_of_others_removed(story):
+    run, told = story[0] / "run", story[1]
     names = [path.name for path in run.rglob("*")]
-    assert not [name for name in names if name.startswith(".")]
+    hidden = sorted(name for name in names if name.startswith("."))
+    assert hidden == [".drafts.tmp", ".mynotes.tmp"]
+    assert (run / ".mynotes.tmp").read_text() == "precious"
+    assert (
+        "holds no run, but .drafts.tmp, .mynotes.tmp"
+        in (told["interrupted"][1])
+    )
     assert len(list((run / "checkpoints").iterdir())) == 2
 
 

@@ -4,6 +4,7 @@
 | --- | --- |
 | `files` | checkpoints on disk: whole, verified, two kept |
 | `training_state`, `callback_states` | what is in a checkpoint |
+| `strict_json`, `state_schema` | the form that it must have to be read |
 | `run_checkpoint` | `RunCheckpoint`, which saves and restores |
 | `versions` | what the last bits of a result depend on |
 

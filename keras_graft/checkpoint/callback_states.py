@@ -3,11 +3,15 @@
 import collections
 import logging
 from collections.abc import Sequence
+from typing import Annotated
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 
+from keras_graft.checkpoint.strict_json import ContentError
+from keras_graft.checkpoint.strict_json import check
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.distribution.keras_gaps import STOCK_CALLBACKS
 
@@ -16,9 +20,14 @@ _LOG = logging.getLogger(__name__)
 # Prefix of the arrays' names in a checkpoint.
 PREFIX = "callback/"
 
-_ATTRIBUTES = (
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+# By name the form of what a callback without `get_state` remembers.
+_ATTRIBUTES: tuple[tuple[type, dict[str, Any]], ...] = (
     *STOCK_CALLBACKS.items(),
-    (InvalidFilterMonitor, ("before", "history")),
+    (
+        InvalidFilterMonitor,
+        {"before": list[_Count] | None, "history": list[list[_Count]]},
+    ),
 )
 
 
@@ -60,11 +69,20 @@ def restore_states(
         callbacks: The callbacks of a `fit`.
         states: What `read_states` returned.
         arrays: Likewise.
+
+    Raises:
+        ContentError: With the name of the callback, if its state is not one
+            that it can have.
     """
+    unused = {name for name in arrays if name.startswith(PREFIX)}
+    decoded = {
+        name: _decode(state, arrays, f"callbacks.{name}", unused)
+        for name, state in states.items()
+    }
     named = _named(callbacks)
     for name, callback in named.items():
-        if name in states:
-            _set(callback, _decode(states[name], arrays))
+        if name in decoded:
+            _set(callback, decoded[name], f"callbacks.{name}")
         else:
             _LOG.warning(
                 "The checkpoint holds no state of %s: it starts anew.", name
@@ -74,6 +92,8 @@ def restore_states(
             "The checkpoint holds a state of %s, which `fit` was not given.",
             name,
         )
+    if unused:
+        raise ContentError(f"unexpected: {min(unused)}, which no state names")
 
 
 def _named(callbacks):
@@ -90,10 +110,10 @@ def _named(callbacks):
 
 
 def _attributes(callback):
-    for kind, names in _ATTRIBUTES:
+    for kind, forms in _ATTRIBUTES:
         if isinstance(callback, kind):
-            return names
-    return ()
+            return forms
+    return {}
 
 
 def _has_own_state(callback):
@@ -109,12 +129,46 @@ def _get(callback):
     return {name: getattr(callback, name) for name in _attributes(callback)}
 
 
-def _set(callback, state):
+def _set(callback, state, entry):
     if _has_own_state(callback):
-        callback.set_state(state)
+        try:
+            callback.set_state(state)
+        # Its code, and it tells so in its own way.
+        except Exception as error:
+            raise _refused_by(callback, entry, error) from error
         return
+    forms = _attributes(callback)
+    if not isinstance(state, dict) or state.keys() != forms.keys():
+        raise ContentError(f"its entry `{entry}` must hold {', '.join(forms)}")
+    for name, value in state.items():
+        check(value, forms[name], f"{entry}.{name}")
+    if state.get("best_weights"):
+        _check_weights(callback.model, state["best_weights"], entry)
     for name, value in state.items():
         setattr(callback, name, value)
+
+
+def _refused_by(callback, entry, error):
+    return ContentError(
+        f"its entry `{entry}` is no state of {type(callback).__name__} "
+        f"({type(error).__name__}: {error})"
+    )
+
+
+def _check_weights(model, values, entry):
+    """Refuses values that `model.set_weights` would not take."""
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    try:
+        found = [np.asarray(value, "float64").shape for value in values]
+    except (TypeError, ValueError) as error:
+        raise ContentError(
+            f"its entry `{entry}.best_weights` holds no numbers"
+        ) from error
+    if found != shapes:
+        raise ContentError(
+            f"its entry `{entry}.best_weights` has other shapes than the "
+            "weights of the model"
+        )
 
 
 def _encode(value, name, arrays):
@@ -144,11 +198,22 @@ def _encode(value, name, arrays):
     )
 
 
-def _decode(value, arrays):
+def _decode(value, arrays, entry, unused):
     if isinstance(value, list):
-        return [_decode(item, arrays) for item in value]
-    if isinstance(value, dict) and "array" in value:
-        return arrays[value["array"]]
-    if isinstance(value, dict):
-        return {k: _decode(v, arrays) for k, v in value["dict"].items()}
-    return value
+        return [_decode(item, arrays, entry, unused) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"array"} and isinstance(value["array"], str):
+        name = value["array"]
+        if not name.startswith(PREFIX) or name not in arrays:
+            raise ContentError(f"missing: {name}, which `{entry}` names")
+        unused.discard(name)
+        return arrays[name]
+    if value.keys() == {"dict"} and isinstance(value["dict"], dict):
+        return {
+            key: _decode(item, arrays, f"{entry}.{key}", unused)
+            for key, item in value["dict"].items()
+        }
+    raise ContentError(
+        f"its entry `{entry}` is neither a value nor the name of an array"
+    )

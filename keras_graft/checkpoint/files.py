@@ -20,11 +20,15 @@ import os
 import pathlib
 import re
 import shutil
-import zipfile
 from collections.abc import Callable
+from typing import Annotated
 from typing import Any
 
+import msgspec
 import numpy as np
+
+from keras_graft.checkpoint.strict_json import ContentError
+from keras_graft.checkpoint.strict_json import parse
 
 FORMAT = 1
 KEPT = 2
@@ -32,7 +36,25 @@ _ARRAYS = "arrays.npz"
 _STATE = "state.json"
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"epoch-(\d{6,})")
-_STALE = re.compile(r"\.epoch-\d+\.\d+\.(tmp|old)")
+# What is in the making here has a name that nobody else gives.
+OWN_PREFIX = ".keras_graft-"
+# The first checkpoints of this package lack the prefix.
+_STALE = re.compile(r"\.(keras_graft-)?epoch-\d+\.\d+\.(tmp|old)")
+
+
+class _Fingerprint(msgspec.Struct, forbid_unknown_fields=True):
+    """What a file was when it was written."""
+
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: str
+
+
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of `manifest.json`."""
+
+    format: int
+    epoch: Annotated[int, msgspec.Meta(ge=0)]
+    files: dict[str, _Fingerprint]
 
 
 class CheckpointError(Exception):
@@ -61,10 +83,17 @@ class Checkpoint:
 
 
 def checkpoint_paths(directory: pathlib.Path) -> list[pathlib.Path]:
-    """The checkpoints in a folder, newest first; they may be unreadable."""
-    if not directory.is_dir():
-        return []
-    found = [p for p in directory.iterdir() if _NAME.fullmatch(p.name)]
+    """The checkpoints in a folder, newest first; they may be unreadable.
+
+    Raises:
+        CheckpointError: If the folder itself cannot be read.
+    """
+    try:
+        if not directory.is_dir():
+            return []
+        found = [p for p in directory.iterdir() if _NAME.fullmatch(p.name)]
+    except OSError as error:
+        raise CheckpointError(f"{directory} cannot be read: {error}") from error
     return sorted(found, key=_epoch_of, reverse=True)
 
 
@@ -103,9 +132,10 @@ def write_checkpoint(
                 name: _fingerprint(temporary / name)
                 for name in (_ARRAYS, _STATE)
             }
-            manifest = {"format": FORMAT, "epoch": epoch, "files": files}
+            manifest = _Manifest(FORMAT, epoch, files)
             with _flushed(temporary / _MANIFEST) as file:
-                file.write(json.dumps(manifest, indent=1).encode())
+                content = msgspec.to_builtins(manifest)
+                file.write(json.dumps(content, indent=1).encode())
             _flush_folder(temporary)
             _verify(temporary)
             _publish(temporary, final)
@@ -134,13 +164,14 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
     """
     try:
         epoch = _verify(path)
-        with np.load(path / _ARRAYS, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        state = json.loads((path / _STATE).read_bytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        arrays = _read_arrays(path / _ARRAYS)
+        state = parse((path / _STATE).read_bytes(), dict[str, Any])
+    except ContentError as error:
         raise CheckpointError(
-            f"{path} cannot be read: {type(error).__name__}: {error}"
+            f"{path / _STATE} cannot be used: {error}"
         ) from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
     return Checkpoint(path, epoch, arrays, state)
 
 
@@ -189,6 +220,8 @@ def keep_newest(directory: pathlib.Path, epoch: int) -> None:
     """
     older = [p for p in checkpoint_paths(directory) if _epoch_of(p) < epoch]
     for path in older[KEPT - 1 :]:
+        if not _holds_ours_only(path):
+            continue
         # Under its own name half of it would look like a damaged one.
         aside = _hidden(path, "old")
         os.rename(path, aside)
@@ -199,7 +232,7 @@ def remove_stale(directory: pathlib.Path) -> None:
     """Removes what a process that died while writing left behind."""
     if directory.is_dir():
         for path in directory.iterdir():
-            if _STALE.fullmatch(path.name):
+            if _STALE.fullmatch(path.name) and _holds_ours_only(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -209,7 +242,7 @@ def check_writable(directory: pathlib.Path) -> None:
     Raises:
         CheckpointWriteError: If that fails.
     """
-    probe = directory / f".epoch-0.{os.getpid()}.tmp"
+    probe = _hidden(directory / "epoch-0", "tmp")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe.mkdir()
@@ -221,57 +254,92 @@ def check_writable(directory: pathlib.Path) -> None:
         ) from error
 
 
+def _read_arrays(path):
+    """The arrays of a file, or a CheckpointError with the entry's name."""
+    name = "the list of its entries"
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in file.files:
+                arrays[name] = file[name]
+                if not isinstance(arrays[name], np.ndarray):
+                    raise ValueError("it is no array")
+    # A foreign file fails inside of NumPy, zipfile and zlib in any way.
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {name}: {type(error).__name__}: {error}"
+        ) from error
+    return arrays
+
+
 def _verify(path):
     """Compares every file with the manifest; returns the epoch."""
     manifest = _manifest(path)
-    if manifest["format"] != FORMAT:
+    if _NAME.fullmatch(path.name) and manifest.epoch != _epoch_of(path):
         raise CheckpointError(
-            f"{path} has the format {manifest['format']!r}; this version of "
-            f"keras_graft reads {FORMAT}"
-        )
-    if _NAME.fullmatch(path.name) and manifest["epoch"] != _epoch_of(path):
-        raise CheckpointError(
-            f"{path} says that it is of epoch {manifest['epoch']}"
+            f"{path} says that it is of epoch {manifest.epoch}"
         )
     for name in (_ARRAYS, _STATE):
-        expected = manifest["files"].get(name)
+        expected = manifest.files.get(name)
         if not (path / name).is_file():
             raise CheckpointError(f"{path} lacks the file {name}")
         found = _fingerprint(path / name)
         if found != expected:
             raise CheckpointError(
-                f"{path / name} is damaged: its size and checksum are "
-                f"{found}, the manifest has {expected}"
+                f"{path / name} is damaged: it is {_said(found)}, the "
+                f"manifest has {_said(expected)}"
             )
-    return manifest["epoch"]
+    return manifest.epoch
+
+
+def _said(fingerprint):
+    if fingerprint is None:
+        return "nothing of it"
+    return f"{fingerprint.bytes} bytes with SHA-256 {fingerprint.sha256}"
 
 
 def _manifest(path):
     try:
-        manifest = json.loads((path / _MANIFEST).read_bytes())
-        found = (manifest["format"], manifest["epoch"], manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data = (path / _MANIFEST).read_bytes()
+        # Another format may have other entries.
+        form = parse(data, dict[str, Any]).get("format")
+        if type(form) is not int:
+            raise ContentError(f"its entry `format` is {form!r}")
+        if form != FORMAT:
+            raise CheckpointError(
+                f"{path} has the format {form}; this version of keras_graft "
+                f"reads {FORMAT}"
+            )
+        return parse(data, _Manifest)
+    except (OSError, ContentError) as error:
         raise CheckpointError(
-            f"{path / _MANIFEST} cannot be read: "
-            f"{type(error).__name__}: {error}"
+            f"{path / _MANIFEST} cannot be read: {error}"
         ) from error
-    if not isinstance(found[1], int) or not isinstance(found[2], dict):
-        raise CheckpointError(f"{path / _MANIFEST} is damaged")
-    return manifest
 
 
 def _publish(temporary, final):
     """Renames; a folder that has the name already steps aside first."""
     aside = _hidden(final, "old")
-    if final.exists():
+    if final.exists() or final.is_symlink():
+        if not _holds_ours_only(final):
+            raise CheckpointError(
+                f"{final} holds other things than a checkpoint; move it away"
+            )
         os.rename(final, aside)
     os.rename(temporary, final)
     _flush_folder(final.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def _holds_ours_only(path):
+    """Whether a folder is one that may be removed with all that is in it."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return {p.name for p in path.iterdir()} <= {_ARRAYS, _STATE, _MANIFEST}
+
+
 def _hidden(path, suffix):
-    return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
+    return path.with_name(f"{OWN_PREFIX}{path.name}.{os.getpid()}.{suffix}")
 
 
 def _epoch_of(path):
@@ -281,7 +349,7 @@ def _epoch_of(path):
 def _fingerprint(path):
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return _Fingerprint(path.stat().st_size, digest)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """`RunCheckpoint`: a run that was killed goes on where it was."""
 
+import contextlib
 import json
 import logging
 import os
@@ -15,8 +16,14 @@ from keras_graft.checkpoint import files
 from keras_graft.checkpoint.callback_states import PREFIX
 from keras_graft.checkpoint.callback_states import read_states
 from keras_graft.checkpoint.callback_states import restore_states
+from keras_graft.checkpoint.state_schema import State
+from keras_graft.checkpoint.state_schema import checked_state
+from keras_graft.checkpoint.state_schema import not_finite
+from keras_graft.checkpoint.state_schema import refuse_impossible_arrays
+from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.training_state import assign_arrays
 from keras_graft.checkpoint.training_state import read_arrays
+from keras_graft.checkpoint.training_state import refuse_other_variables
 from keras_graft.checkpoint.versions import versions
 from keras_graft.distribution.workers import WorkersDifferError
 from keras_graft.distribution.workers import disagreements
@@ -78,6 +85,7 @@ class RunCheckpoint(CheckpointCallback):
         self.about = dict(about or {})
         self.seconds = 0.0
         self._found = None
+        self._state: State | None = None
         self._assigned = False
         self._others = []
         self._history = None
@@ -114,11 +122,15 @@ class RunCheckpoint(CheckpointCallback):
         self._assigned = False
         self._epoch = 0
         if self._found is not None:
+            with _named(self._found):
+                self._state = checked_state(
+                    self._found.state, self._found.epoch
+                )
             if is_chief:
                 files.keep_newest(self.directory, self._found.epoch)
             self._epoch = self._found.epoch
-            self.seconds = self._found.state["seconds"]
-            _warn_of_changes(self._found.state["made_by"], _made_by(trainer))
+            self.seconds = self._state.seconds
+            _warn_of_changes(self._state.made_by, _made_by(trainer))
             if all(network.built for network in trainer.networks):
                 self._assign(trainer)
         return self._epoch
@@ -148,14 +160,15 @@ class RunCheckpoint(CheckpointCallback):
     def _assign(self, trainer):
         with trainer.distribute_strategy.scope():
             trainer.optimizer.build_for(trainer.networks)
-        assign_arrays(
-            trainer,
-            {
-                name: array
-                for name, array in self._found.arrays.items()
-                if not name.startswith(PREFIX)
-            },
-        )
+        arrays = {
+            name: array
+            for name, array in self._found.arrays.items()
+            if not name.startswith(PREFIX)
+        }
+        with _named(self._found):
+            refuse_other_variables(trainer, arrays)
+            refuse_impossible_arrays(self._state, arrays)
+        assign_arrays(trainer, arrays)
         self._assigned = True
 
     def resume(self, trainer, initial_epoch, epochs):
@@ -193,7 +206,7 @@ class RunCheckpoint(CheckpointCallback):
                 "keras_graft.data.EpochOrdered for the same bits as without "
                 "the interruption."
             )
-        stopped = self._found.state["stopped"]
+        stopped = self._state.stopped
         if stopped:
             _LOG.warning(
                 "A callback stopped this run after %d epochs: nothing is "
@@ -211,12 +224,12 @@ class RunCheckpoint(CheckpointCallback):
         # The last one to be called: what others reset has been reset.
         found, self._found = self._found, None
         history = self._history
-        history.epoch = list(found.state["epochs"])
+        history.epoch = list(self._state.epochs)
         history.history = {
-            name: list(values)
-            for name, values in found.state["history"].items()
+            name: list(values) for name, values in self._state.history.items()
         }
-        restore_states(self._others, found.state["callbacks"], found.arrays)
+        with _named(found):
+            restore_states(self._others, self._state.callbacks, found.arrays)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._epoch is None:
@@ -238,6 +251,8 @@ class RunCheckpoint(CheckpointCallback):
         self.seconds = time.monotonic() - self._started
         if not worker_of(self.model.distribute_strategy).is_chief:
             return
+        status = list(self.model.status)
+        bad = not_finite(status, arrays)
         states, more = read_states(self._others)
         arrays.update(more)
         history = self._history
@@ -248,7 +263,7 @@ class RunCheckpoint(CheckpointCallback):
             {
                 "made_by": _made_by(self.model),
                 "about": self.about,
-                "status": list(self.model.status),
+                "status": status,
                 "stopped": bool(self.model.stop_training),
                 "seconds": self.seconds,
                 "epochs": list(history.epoch),
@@ -257,6 +272,7 @@ class RunCheckpoint(CheckpointCallback):
                     for name, values in history.history.items()
                 },
                 "callbacks": states,
+                "not_finite": bad,
             },
         )
 
@@ -277,6 +293,20 @@ class RunCheckpoint(CheckpointCallback):
                 "Nothing is saved. BatchNormalization needs synchronized=True "
                 "on several workers, and their hosts must be of one kind."
             )
+
+
+@contextlib.contextmanager
+def _named(found):
+    """Says which checkpoint it is that cannot be used."""
+    try:
+        yield
+    except ContentError as error:
+        raise files.CheckpointError(
+            f"{found.path} cannot be used: {error}. Its checksums are right, "
+            "so that it was written like this or edited. It is left as it is: "
+            "restore it from a backup, or move it away to go on from the one "
+            "before it."
+        ) from error
 
 
 def _checksum(arrays):

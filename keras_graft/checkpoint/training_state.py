@@ -65,18 +65,11 @@ def assign_arrays(trainer: Any, arrays: dict[str, np.ndarray]) -> None:
         arrays: What `read_arrays` returned.
 
     Raises:
-        CheckpointError: If names or shapes differ; each one is listed.
+        CheckpointError: If names, types or shapes differ; each one is
+            listed.
     """
-    variables = training_variables(trainer)
-    differences = _differences(trainer, variables, arrays)
-    if differences:
-        raise CheckpointError(
-            "The checkpoint is of another trainer:\n  "
-            + "\n  ".join(differences)
-            + "\nBuild the networks and optimizers as they were when it was "
-            "written, or give another folder."
-        )
-    for name, variable in variables.items():
+    refuse_other_variables(trainer, arrays)
+    for name, variable in training_variables(trainer).items():
         copies = _copies(trainer, variable)
         if len(copies) == 1:
             variable.assign(arrays[name])
@@ -86,8 +79,29 @@ def assign_arrays(trainer: Any, arrays: dict[str, np.ndarray]) -> None:
             copy.assign(tf.cast(value, copy.dtype))
 
 
+def refuse_other_variables(trainer: Any, arrays: dict[str, np.ndarray]) -> None:
+    """Refuses arrays that are not of a trainer's variables.
+
+    Args:
+        trainer: A `GraftTrainer`, built and compiled.
+        arrays: What `read_arrays` returned.
+
+    Raises:
+        CheckpointError: If names, types or shapes differ; each one is
+            listed.
+    """
+    differences = _differences(trainer, training_variables(trainer), arrays)
+    if differences:
+        raise CheckpointError(
+            "The checkpoint is of another trainer:\n  "
+            + "\n  ".join(differences)
+            + "\nBuild the networks and optimizers as they were when it was "
+            "written, or give another folder."
+        )
+
+
 def _differences(trainer, variables, arrays):
-    lines = []
+    lines = _wrong_types(variables, arrays)
     replicas = trainer.distribute_strategy.num_replicas_in_sync
     for name, variable in variables.items():
         shape = tuple(variable.shape)
@@ -102,7 +116,7 @@ def _differences(trainer, variables, arrays):
         base, _, replica = name.partition(_REPLICA)
         if base not in variables:
             lines.append(f"unexpected: {name} {array.shape}")
-        elif replica and int(replica) >= replicas:
+        elif replica and not _is_replica(replica, replicas):
             lines.append(
                 f"unexpected: {name}, a value on replica {replica}; there "
                 f"are {replicas} here"
@@ -110,6 +124,30 @@ def _differences(trainer, variables, arrays):
         elif array.shape != tuple(variables[base].shape) and replica:
             lines.append(f"shape: {name} is {array.shape} in the checkpoint")
     return lines
+
+
+def _is_replica(text, replicas):
+    return text.isascii() and text.isdecimal() and 0 < int(text) < replicas
+
+
+def _wrong_types(variables, arrays):
+    lines = []
+    for name, array in arrays.items():
+        variable = variables.get(name.partition(_REPLICA)[0])
+        if variable is None:
+            continue
+        dtype = _saved_type(variable)
+        if array.dtype != dtype:
+            lines.append(
+                f"type: {name} is {array.dtype} in the checkpoint, {dtype} "
+                f"here ({variable.path})"
+            )
+    return lines
+
+
+def _saved_type(variable):
+    dtype = tf.as_dtype(keras.backend.standardize_dtype(variable.dtype))
+    return _without_bfloat16(np.zeros((), dtype.as_numpy_dtype)).dtype
 
 
 def _state_of(network):
@@ -141,6 +179,9 @@ def _copies(trainer, variable):
 
 
 def _to_numpy(tensor):
-    array = np.asarray(tensor.numpy())
+    return _without_bfloat16(np.asarray(tensor.numpy()))
+
+
+def _without_bfloat16(array):
     # NumPy's files know no bfloat16; float32 holds it exactly.
     return array.astype("float32") if array.dtype.kind == "V" else array

@@ -23,6 +23,7 @@ from keras_graft.runs.exit_codes import REFUSED
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.streams import keep_streams
 
 _ARMS = absl_flags.DEFINE_list(
     "arms",
@@ -123,5 +124,6 @@ def _numbers(flag):
 
 
 if __name__ == "__main__":
+    keep_streams()
     flags.define()
     app.run(main, flags_parser=flags.parse_or_exit)

@@ -10,9 +10,11 @@ once Keras needs a stand-in no more.
 import dataclasses
 import logging
 from collections.abc import Mapping
+from typing import Annotated
 from typing import Any
 
 import keras
+import msgspec
 import tensorflow as tf
 
 from keras_graft.distribution.workers import worker_of
@@ -111,22 +113,30 @@ PRIVATE_PLACES = (
     ),
 )
 
-# What Keras' own callbacks remember: they cannot be asked for it (3.15).
-STOCK_CALLBACKS: dict[type, tuple[str, ...]] = {
-    keras.callbacks.EarlyStopping: (
-        "best",
-        "best_epoch",
-        "best_weights",
-        "wait",
-        "stopped_epoch",
-    ),
-    keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
-    keras.callbacks.ModelCheckpoint: (
-        "best",
-        "_batches_seen_since_last_saving",
-        "_last_batch_seen",
-    ),
-    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Best = float | None
+
+# What Keras' own callbacks remember, and of which form, as `msgspec` checks
+# it: they cannot be asked for it (3.15).
+STOCK_CALLBACKS: dict[type, dict[str, Any]] = {
+    keras.callbacks.EarlyStopping: {
+        "best": _Best,
+        "best_epoch": _Count,
+        "best_weights": list | None,
+        "wait": _Count,
+        "stopped_epoch": _Count,
+    },
+    keras.callbacks.ReduceLROnPlateau: {
+        "best": _Best,
+        "wait": _Count,
+        "cooldown_counter": int,
+    },
+    keras.callbacks.ModelCheckpoint: {
+        "best": _Best,
+        "_batches_seen_since_last_saving": _Count,
+        "_last_batch_seen": int | None,
+    },
+    keras.callbacks.SwapEMAWeights: {"_ema_weights_in_model": bool},
 }
 
 

@@ -8,6 +8,7 @@ import pathlib
 import re
 import sys
 from collections import namedtuple
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from absl import flags as absl_flags
 
 from keras_graft.flags import definitions
 from keras_graft.flags import flagfiles
+from keras_graft.flags import value_types
 from keras_graft.flags.rules import RULES
 
 _SPECS = {
@@ -34,6 +36,11 @@ Settings.__doc__ = (
 # Where a run lies and how long it is do not make it another run.
 _NOT_IN_A_RUN_NAME = {"workdir", "data_dir", "epochs", "resume", "plan"}
 _RUN_NAME_LENGTH = 100
+# What every file system takes as the name of a folder, in bytes, less what a
+# study adds to it.
+_NAME_BYTES = 200
+# Words that absl parses at a time.
+_PORTION = 500
 
 
 def define(flag_values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
@@ -119,8 +126,11 @@ def _assign(
     flag_values: absl_flags.FlagValues,
 ) -> Settings:
     """Parses expanded arguments into `flag_values`."""
-    texts = [argument.text for argument in expansion.arguments]
-    rest = flag_values([program, *texts])[1:]
+    rest = [
+        word
+        for texts in _portions(expansion.arguments)
+        for word in flag_values([program, *texts])[1:]
+    ]
     if rest:
         recipe = rest[0] in flagfiles.recipes()
         hint = f" Did you mean --flagfile={rest[0]}?" if recipe else ""
@@ -131,10 +141,25 @@ def _assign(
     _drop_superseded(expansion.arguments, flag_values)
     if flag_values["workdir"].value is None:
         name = _run_name(expansion, settings(flag_values))
-        flag_values["workdir"].value = os.path.abspath(f"runs/{name}")
+        flag_values["workdir"].value = value_types.absolute(f"runs/{name}")
     values = settings(flag_values)
     _refuse_contradictions(values)
     return values
+
+
+def _portions(arguments: Sequence[flagfiles.Argument]) -> Iterator[list[str]]:
+    """Cuts a command line into pieces that can be parsed one by one.
+
+    absl copies the rest of a command line for each of its words.
+    """
+    texts = []
+    for argument in arguments:
+        texts.append(argument.text)
+        # A line of a flagfile holds its value; a word may be before its own.
+        if len(texts) >= _PORTION and argument.source is not None:
+            yield texts
+            texts = []
+    yield texts
 
 
 def _drop_superseded(
@@ -194,7 +219,14 @@ def _run_name(expansion: flagfiles.Expansion, values: Settings) -> str:
     suffix = re.sub(r"[^\w.=-]+", "_", "-".join(parts))
     if len(suffix) > _RUN_NAME_LENGTH:
         suffix = hashlib.sha256(suffix.encode()).hexdigest()[:12]
-    return "-".join(filter(None, [expansion.outer[-1].stem, suffix]))
+    stem = "".join(
+        c if c.isprintable() else "_" for c in expansion.outer[-1].stem
+    )
+    name = "-".join(filter(None, [stem, suffix]))
+    if len(name.encode()) > _NAME_BYTES:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        name = f"{stem[:40]}-{digest}"
+    return name
 
 
 def _name(text: str) -> str:

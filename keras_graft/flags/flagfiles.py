@@ -8,12 +8,17 @@ another. A later flag wins over an earlier one.
 it, then among the recipes that ship with the package.
 """
 
+import contextlib
 import difflib
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 DEFAULT_RECIPE = "digits.flags"
+
+# Nobody needs as many; a mistake soon has more.
+MAX_DEPTH = 50
+MAX_FILES = 1000
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -81,21 +86,25 @@ def find(name: str, included_by: pathlib.Path | None = None) -> pathlib.Path:
             "--flagfile has no file name. Write --flagfile=FILE, or one of "
             f"the recipes: {', '.join(recipes())}."
         )
-    given = pathlib.Path(name).expanduser()
-    folders = [pathlib.Path.cwd()]
+    given = _expanded(name)
+    # As given: beside the current folder, if there still is one.
+    folders = [pathlib.Path()]
     if included_by is not None:
         folders.append(included_by.parent)
     folders.append(recipes_folder())
     for folder in folders:
         # An absolute `given` replaces the folder: it is looked for once.
-        if (folder / given).is_file():
-            return (folder / given).resolve()
+        # A name that is too long or in a closed folder is no file of ours.
+        with contextlib.suppress(OSError):
+            if (folder / given).is_file():
+                return (folder / given).resolve()
     known = recipes()
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name[:200], known, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     holder = "" if included_by is None else f", which {included_by} includes"
+    said = name if len(name) <= 200 else f"{name[:200]}..."
     raise ValueError(
-        f"There is no flagfile {name!r}{holder}.{hint} It was looked for as "
+        f"There is no flagfile {said!r}{holder}.{hint} It was looked for as "
         "given, beside the file that includes it and among the recipes: "
         f"{', '.join(known)}."
     )
@@ -114,7 +123,7 @@ def expand(arguments: Sequence[str]) -> Expansion:
 
     Raises:
         ValueError: If a flagfile is missing, cannot be read, holds a line
-            that is no flag, or includes itself.
+            that is no flag, or includes itself, or there are too many.
     """
     expansion = Expansion([], [], [])
     words = iter(arguments)
@@ -137,6 +146,14 @@ def expand(arguments: Sequence[str]) -> Expansion:
     return first
 
 
+def _expanded(name: str) -> pathlib.Path:
+    try:
+        return pathlib.Path(name).expanduser()
+    except RuntimeError:
+        # `~` of a user whom this host does not know.
+        return pathlib.Path(name)
+
+
 def _flagfile_name(word: str, following) -> str | None:
     """Returns the file that a word of the command line asks for, or None."""
     flag, equals, name = word.partition("=")
@@ -154,6 +171,12 @@ def _read(
         raise ValueError(
             f"Flagfiles include each other in a circle: {circle}. Take one "
             "of these --flagfile lines out."
+        )
+    if len(chain) >= MAX_DEPTH or len(expansion.files) >= MAX_FILES:
+        raise ValueError(
+            f"More than {MAX_DEPTH} flagfiles include each other in a row, or "
+            f"more than {MAX_FILES} are read in all, the last one {path}. "
+            "Take --flagfile lines out."
         )
     try:
         text = path.read_text(encoding="utf-8")

@@ -81,6 +81,24 @@ class Choice(absl_flags.ArgumentParser):
         return "string enum"
 
 
+def absolute(path: str) -> str:
+    """Returns the absolute path.
+
+    Args:
+        path: Any path; `~` stands for a home folder.
+
+    Raises:
+        ValueError: If it is relative and the current folder is gone.
+    """
+    try:
+        return os.path.abspath(os.path.expanduser(path))
+    except OSError as error:
+        raise ValueError(
+            f"the current folder cannot be read ({error.strerror}), and "
+            f"{path!r} begins there. Give an absolute path, or go elsewhere"
+        ) from error
+
+
 class Path(absl_flags.ArgumentParser):
     """A path, made absolute: flags.txt must hold from any folder."""
 
@@ -92,7 +110,7 @@ class Path(absl_flags.ArgumentParser):
             raise ValueError("it must be a path of printable characters")
         if argument != argument.strip():
             raise ValueError("it must not begin or end with a space")
-        return os.path.abspath(os.path.expanduser(argument))
+        return absolute(argument)
 
 
 class ModelFiles(absl_flags.ArgumentParser):
@@ -101,10 +119,14 @@ class ModelFiles(absl_flags.ArgumentParser):
     syntactic_help = "a comma-separated list of .keras files"
 
     def parse(self, argument: str) -> tuple[str, ...]:
+        try:
+            rows = list(csv.reader([argument]))
+        except csv.Error as error:
+            raise ValueError(
+                f"it must be {self.syntactic_help} ({error})"
+            ) from error
         paths = tuple(
-            Path().parse(path.strip())
-            for row in csv.reader([argument])
-            for path in row
+            Path().parse(path.strip()) for row in rows for path in row
         )
         for path in paths:
             if not path.endswith(".keras") or not os.path.isfile(path):

@@ -5,7 +5,8 @@
 | `exit_codes` | what the process says when it ends |
 | `run_directory` | the files of a run, and which run a folder holds |
 | `lock` | one job at a time in a folder |
-| `signals`, `interruption` | SIGTERM and SIGINT end a run at a good moment |
+| `signals`, `interruption` | signals end a run at a good moment |
+| `streams` | standard output and error that may be closed under a run |
 | `strategy` | devices, replicas, precision |
 | `run` | a run from its flags to its report |
 | `recipe` | settings -> networks and optimizers |

@@ -9,7 +9,9 @@ here, so that what is wrong is said in a blink.
 
 import collections
 import dataclasses
+import ipaddress
 import json
+import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +24,14 @@ _EXAMPLE = (
 )
 
 
+# Environment variable: what the workers of one job know and nobody else.
+TOKEN = "KERAS_GRAFT_JOB_TOKEN"
+
+# Characters of a TF_CONFIG that a message repeats.
+_SHOWN = 1000
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
 @dataclasses.dataclass(frozen=True)
 class Cluster:
     """The workers of a job, and which of them this process is.
@@ -31,11 +41,13 @@ class Cluster:
         index: Position of this process among them.
         has_chief: Whether the first of them is a task of the kind `chief`,
             which TensorFlow counts apart from the workers.
+        token: What a worker must know to be let in; empty: nothing.
     """
 
     addresses: tuple[str, ...]
     index: int
     has_chief: bool
+    token: str = dataclasses.field(default="", repr=False)
 
     @property
     def size(self) -> int:
@@ -85,12 +97,15 @@ def cluster_of(strategy: str, environ: Mapping[str, str]) -> Cluster | None:
     config = _read(text)
     if strategy == "auto" and not config.get("cluster"):
         return None
-    return _checked(config, text)
+    cluster = _checked(config, text)
+    return dataclasses.replace(cluster, token=environ.get(TOKEN, ""))
 
 
 def _read(text: str) -> dict[str, Any]:
     try:
         config = json.loads(text)
+    except RecursionError as error:
+        raise _refused(text, "it is nested too deeply") from error
     except ValueError as error:
         raise _refused(text, f"it is no JSON ({error})") from error
     if not isinstance(config, dict):
@@ -129,7 +144,8 @@ def _index(task: Any, jobs: dict[str, list], text: str) -> int:
     if not isinstance(task, dict):
         raise _refused(text, "it lacks the `task` of this process")
     kind, index = task.get("type"), task.get("index")
-    if kind not in jobs:
+    # A list is nothing that could be looked up.
+    if not isinstance(kind, str) or kind not in jobs:
         raise _refused(
             text,
             f"its task is of the type {kind!r}, and its cluster has "
@@ -149,17 +165,36 @@ def _check_address(address: Any, kind: str, text: str) -> None:
     host, _, port = str(address).rpartition(":")
     if (
         not isinstance(address, str)
-        or not host
-        or not port.isdecimal()
+        or not _is_host(host)
+        or not re.fullmatch("[0-9]{1,5}", port)
         or not 0 < int(port) < 65536
     ):
         raise _refused(
             text,
-            f"{address!r} in `{kind}` is no host:port, such as host0:12345",
+            f"{address!r} in `{kind}` is no host:port, such as host0:12345 or "
+            "[::1]:12345",
         )
 
 
+def _is_host(text):
+    """Whether something is a name, an IPv4 or, in brackets, an IPv6 address."""
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            ipaddress.IPv6Address(text[1:-1])
+        except ValueError:
+            return False
+        return True
+    name = text.removesuffix(".")
+    return len(name) < 254 and all(
+        _NAME.fullmatch(part) for part in name.split(".")
+    )
+
+
 def _refused(text: str, reason: str) -> RunError:
+    if len(text) > _SHOWN:
+        text = f"{text[:_SHOWN]}... ({len(text)} characters)"
+    if len(reason) > _SHOWN:
+        reason = f"{reason[:_SHOWN]}..."
     return RunError(
         f"TF_CONFIG cannot be used: {reason}. Received: {text}. Write it like "
         f"{_EXAMPLE}, or unset it and give --strategy=mirrored for the "

@@ -3,20 +3,29 @@
 TensorFlow's own wait holds the interpreter for as long as a worker is
 missing: no signal is heard and nobody is told who is missing. So the workers
 meet here first, at the addresses where TensorFlow will listen afterwards.
+
+A worker proves that it is of this job by the token that all of them have in
+their environment; the token itself does not travel. TensorFlow's own
+connections, which follow, know nothing of the kind.
 """
 
 import contextlib
+import hmac
+import ipaddress
 import socket
 import time
 from collections.abc import Iterator
 
+from keras_graft.runs.cluster import TOKEN
 from keras_graft.runs.cluster import Cluster
 from keras_graft.runs.exit_codes import RunError
 
 _HELLO = "keras_graft worker"
-_GO = b"go"
+_GO = "go"
+_NO = "no"
 # How long one look at the network takes, in seconds: signals wait as long.
 _LOOK = 0.5
+_LINE_BYTES = 300
 
 
 def meet(cluster: Cluster, seconds: float) -> None:
@@ -27,12 +36,18 @@ def meet(cluster: Cluster, seconds: float) -> None:
         seconds: How long to wait for the last of them.
 
     Raises:
-        RunError: If one does not come, or this process cannot listen at its
-            address.
+        RunError: If one does not come, this process cannot listen at its
+            address, or it has another token than the chief.
     """
     deadline = time.monotonic() + seconds
     with _listening(cluster) as server:
         if cluster.is_chief:
+            if not cluster.token:
+                print(
+                    f"{TOKEN} is not set: who reaches {cluster.address} before "
+                    "the workers do can pass as one of them. Set it to the "
+                    "same secret text on every host; launch/slurm.sh does."
+                )
             _welcome(cluster, server, deadline, seconds)
         else:
             _report(cluster, deadline, seconds)
@@ -40,23 +55,45 @@ def meet(cluster: Cluster, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _listening(cluster: Cluster) -> Iterator[socket.socket]:
-    port = int(cluster.address.rpartition(":")[2])
     try:
-        server = socket.create_server(("", port), backlog=cluster.size)
-    except OSError as error:
+        server = _server(cluster)
+    except (OSError, UnicodeError) as error:
         raise RunError(
             f"Worker {cluster.named([cluster.index])} cannot listen at its "
-            f"port: {error}. Give a free port in TF_CONFIG, and see that no "
-            "worker of an earlier job is left on this host."
+            f"address: {error}. Give an address of this host with a free port "
+            "in TF_CONFIG, and see that no worker of an earlier job is left "
+            "on this host."
         ) from error
     with server:
         server.settimeout(_LOOK)
         yield server
 
 
+def _server(cluster):
+    """Listens at this worker's own address, and at no other one."""
+    host, port = _split(cluster.address)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    others = {_split(address)[0] for address in cluster.addresses} - {host}
+    if others and host != "localhost" and not _is_address(host):
+        # A host may know its own name as 127.0.1.1, which others do not reach.
+        outside = [one for one in found if not _is_loopback(one[4][0])]
+        if not outside:
+            print(
+                f"{host} is {found[0][4][0]} on this host, which the others "
+                f"cannot reach: it listens at port {port} of every address."
+            )
+            return socket.create_server(("", port), backlog=cluster.size)
+        found = outside
+    family, _, _, _, address = found[0]
+    return socket.create_server(
+        address[:2], family=family, backlog=cluster.size
+    )
+
+
 def _welcome(cluster, server, deadline, seconds):
     """The chief: lets the others go when all of them are here."""
     guests: dict[int, socket.socket] = {}
+    refused = set()
     with contextlib.ExitStack() as opened:
         while len(guests) < cluster.size - 1:
             if time.monotonic() > deadline:
@@ -65,56 +102,116 @@ def _welcome(cluster, server, deadline, seconds):
                     sorted(set(range(1, cluster.size)) - guests.keys()),
                     seconds,
                 )
-            with contextlib.suppress(OSError):
-                guest, _ = server.accept()
-                opened.enter_context(guest)
+            with contextlib.suppress(OSError), contextlib.ExitStack() as mine:
+                guest, (host, *_) = server.accept()
+                mine.enter_context(guest)
                 guest.settimeout(_LOOK)
-                index = _index(guest.recv(100), cluster)
-                if index is not None:
+                index, is_trusted = _read_hello(_line(guest), cluster)
+                if index is not None and is_trusted:
                     guests[index] = guest
+                    opened.push(mine.pop_all())
+                    continue
+                if host not in refused:
+                    refused.add(host)
+                    print(f"Refused {host}: it is no worker of this job.")
+                if index is not None:
+                    _send(guest, _NO)
         for guest in guests.values():
             # One that died meanwhile is noticed by TensorFlow.
             with contextlib.suppress(OSError):
-                guest.sendall(_GO)
+                _send(guest, f"{_GO} {_proof(cluster, _GO)}")
 
 
 def _report(cluster, deadline, seconds):
     """Any other worker: tells the chief that it is here, until it may go."""
-    host, _, port = cluster.addresses[0].rpartition(":")
-    # An IPv6 address stands in brackets.
-    chief = (host.strip("[]"), int(port))
-    hello = f"{_HELLO} {cluster.index} of {cluster.size}".encode()
+    chief = _split(cluster.addresses[0])
+    me = f"{cluster.index} of {cluster.size}"
+    hello = f"{_HELLO} {me} {_proof(cluster, me)}"
+    go = f"{_GO} {_proof(cluster, _GO)}"
+    last = "it did not answer"
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
+        try:
             with socket.create_connection(chief, _LOOK) as connection:
-                connection.sendall(hello)
-                if _answer(connection, deadline) == _GO:
-                    return
+                _send(connection, hello)
+                answer = _answer(connection, deadline)
+        except (OSError, UnicodeError) as error:
+            answer, last = "", str(error)
+        if hmac.compare_digest(answer.encode(), go.encode()):
+            return
+        if answer:
+            raise RunError(
+                f"Worker {cluster.named([0])} refuses worker "
+                f"{cluster.named([cluster.index])}: {TOKEN} is not the same "
+                "there and here, or TF_CONFIG is not. Set both alike on every "
+                "host."
+            )
         time.sleep(_LOOK)
-    raise _missing(cluster, [0], seconds)
+    raise _missing(cluster, [0], seconds, f" ({last})")
 
 
 def _answer(connection, deadline):
     """What the chief says, or nothing if it leaves or time is up."""
     while time.monotonic() < deadline:
         with contextlib.suppress(TimeoutError):
-            return connection.recv(len(_GO))
-    return b""
+            return _line(connection)
+    return ""
 
 
-def _index(hello, cluster):
-    """The worker that says hello, or None for a stranger."""
-    words = hello.decode(errors="replace").removeprefix(_HELLO).split()
-    known = {
-        (str(i), "of", str(cluster.size)): i for i in range(1, cluster.size)
-    }
-    return known.get(tuple(words))
+def _line(connection):
+    """What the other side says, up to the end of its line."""
+    data = b""
+    while not data.endswith(b"\n") and len(data) < _LINE_BYTES:
+        more = connection.recv(_LINE_BYTES - len(data))
+        if not more:
+            break
+        data += more
+    return data.decode(errors="replace").strip()
 
 
-def _missing(cluster, indices, seconds):
+def _send(connection, line):
+    connection.sendall(f"{line}\n".encode())
+
+
+def _read_hello(line, cluster):
+    """The worker that says hello, or None, and whether it has the token."""
+    hello, _, proof = line.rpartition(" ")
+    for i in range(1, cluster.size):
+        me = f"{i} of {cluster.size}"
+        if hello == f"{_HELLO} {me}":
+            expected = _proof(cluster, me)
+            return i, hmac.compare_digest(proof.encode(), expected.encode())
+    return None, False
+
+
+def _proof(cluster, text):
+    """What only a worker with the token of this very job can say."""
+    words = " ".join((text, *cluster.addresses))
+    return hmac.new(
+        cluster.token.encode(), words.encode(), "sha256"
+    ).hexdigest()
+
+
+def _split(address):
+    """Host and port; an IPv6 address stands in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _is_address(host):
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    return False
+
+
+def _is_loopback(address):
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def _missing(cluster, indices, seconds, why=""):
     return RunError(
         f"Worker {cluster.named(indices)} did not come within {seconds:.0f} "
-        f"s, so that worker {cluster.named([cluster.index])} ends too. Start "
-        "the same command on every host of TF_CONFIG, and let the hosts "
+        f"s{why}, so that worker {cluster.named([cluster.index])} ends too. "
+        "Start the same command on every host of TF_CONFIG, and let the hosts "
         "reach each other at these addresses."
     )

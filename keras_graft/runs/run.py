@@ -3,12 +3,15 @@
 import contextlib
 import dataclasses
 import errno
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from keras_graft import flags
+from keras_graft.checkpoint.files import CheckpointError
 from keras_graft.checkpoint.files import CheckpointWriteError
 from keras_graft.runs.exit_codes import ALL_DIVERGED
+from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
@@ -20,7 +23,12 @@ from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.threads import share_out_threads
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_DISK_ERRORS = tuple(
+    # Not every system knows all of them.
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENAMETOOLONG", "EIO")
+    if hasattr(errno, name)
+)
 
 
 def run(settings, signals, cluster=None, owns_process=False):
@@ -193,7 +201,11 @@ def _train(job):
         data.steps_per_epoch,
         job.writes,
     )
-    with job.signals.deferred(), _out_of_memory_named(settings):
+    with (
+        job.signals.deferred(),
+        _out_of_memory_named(settings),
+        _checkpoint_errors_named(),
+    ):
         trainer.fit(
             data,
             epochs=settings.epochs,
@@ -239,15 +251,46 @@ def _disk_errors_named(directory):
     try:
         yield
     except CheckpointWriteError as error:
-        raise RunError(str(error)) from error
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if os.path.isdir(directory.path):
+            raise RunError(str(error)) from error
+        raise _gone(directory) from error
+    except Exception as error:
+        if not _is_of_disk(error, directory):
             raise
+        if not os.path.isdir(directory.path):
+            raise _gone(directory) from error
         raise RunError(
             f"{directory.path} cannot be written: {error}. Make room, or let "
             "the folder be written, and start the same command again: it goes "
             "on from the newest checkpoint."
         ) from error
+
+
+def _gone(directory):
+    return RunError(
+        f"{directory.path} is gone: it was removed or moved while this run "
+        "used it. Bring it back, or start the same command again: it begins "
+        "anew."
+    )
+
+
+def _is_of_disk(error, directory):
+    """Whether an error is one of the disk that the run is written to."""
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return True
+    import tensorflow as tf
+
+    # TensorBoard's files are written by TensorFlow.
+    kinds = (OSError, tf.errors.OpError)
+    return isinstance(error, kinds) and str(directory.path) in str(error)
+
+
+@contextlib.contextmanager
+def _checkpoint_errors_named():
+    try:
+        yield
+    except CheckpointError as error:
+        raise RunError(str(error), CHECKPOINT_UNUSABLE) from error
 
 
 @contextlib.contextmanager

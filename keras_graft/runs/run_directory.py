@@ -1,11 +1,19 @@
 """The files of a run, and which run a folder holds."""
 
-import json
 import os
 import pathlib
+import re
+from typing import Annotated
 from typing import Any
 
+import msgspec
+
+from keras_graft.checkpoint.files import OWN_PREFIX
+from keras_graft.checkpoint.files import CheckpointError
 from keras_graft.checkpoint.files import checkpoint_paths
+from keras_graft.checkpoint.strict_json import ContentError
+from keras_graft.checkpoint.strict_json import parse
+from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 
 # What may change between two starts of one run, and is not worth a word.
@@ -20,6 +28,16 @@ _MAY_CHANGE = (
     "invalid_threshold",
     *ROUNDING,
 )
+# What a process writes before it has the name that it is to have.
+_UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
+_NETWORK = re.compile(r"network_\d+\.keras")
+_LOCK = ".lock"
+
+
+class _Results(msgspec.Struct):
+    """What is read of `results.json`."""
+
+    epochs: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class RunDirectory:
@@ -39,6 +57,8 @@ class RunDirectory:
         self.shipped = self.path / "shipped.keras"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
+        # Files of a finished run that `is_finished` did not find.
+        self.gone: list[str] = []
 
     def network(self, k: int) -> pathlib.Path:
         """The file of network k."""
@@ -52,30 +72,75 @@ class RunDirectory:
             flags_text: The same as a flagfile.
 
         Returns:
-            Whether this very run is finished there.
+            Whether this very run is finished there, with all of its files.
 
         Raises:
             RunError: If the folder holds a run with other flags or more
                 epochs, or `--resume` rules out what it holds, or it cannot
-                be written.
+                be read or written.
         """
-        self._check_writable()
+        try:
+            self._check_writable()
+            return self._is_finished(settings, flags_text)
+        except OSError as error:
+            raise RunError(
+                f"--workdir={shortened(self.path)} cannot be used: "
+                f"{error.strerror or error}. Give another --workdir."
+            ) from error
+        except CheckpointError as error:
+            raise RunError(str(error), CHECKPOINT_UNUSABLE) from error
+
+    def _is_finished(self, settings, flags_text):
         if settings.resume == "must" and not checkpoint_paths(self.checkpoints):
             raise RunError(
                 f"--resume=must, but there is no checkpoint in {self.path}. "
                 "Check --workdir, or leave --resume out to start a run."
             )
         if not self.flags.exists():
+            self._refuse_files_of_others()
             return False
         if settings.resume == "never":
             raise RunError(
                 f"--resume=never, but {self.path} holds a run. Give another "
                 "--workdir, or move that folder away."
             )
-        refuse_changes(
-            self.path, self.flags.read_text(encoding="utf-8"), flags_text
-        )
-        return self.finished_epochs(settings.epochs) == settings.epochs
+        refuse_changes(self.path, self._flags_before(), flags_text)
+        if self.finished_epochs(settings.epochs) != settings.epochs:
+            return False
+        self.gone = self._names_that_are_gone(settings.num_networks)
+        if self.gone and not checkpoint_paths(self.checkpoints):
+            raise RunError(
+                f"The run in {self.path} is finished, but {_some(self.gone)} "
+                "is gone, and there is no checkpoint to make it from. Bring it "
+                "back, or give another --workdir to train once more.",
+                CHECKPOINT_UNUSABLE,
+            )
+        return not self.gone
+
+    def _flags_before(self):
+        """The flags of the run that the folder holds."""
+        try:
+            text = self.flags.read_text(encoding="utf-8")
+            reason = "it names no --dataset"
+        except UnicodeDecodeError as error:
+            text, reason = "", str(error)
+        if "dataset" not in flag_values(text):
+            raise RunError(
+                f"{self.flags} does not hold the flags of a run ({reason}). "
+                "Move it away: the checkpoints, if there are any, hold them "
+                "too. Or give another --workdir."
+            )
+        return text
+
+    def _names_that_are_gone(self, num_networks):
+        """What a finished run has and this one has no more."""
+        paths = [
+            self.history,
+            self.report,
+            self.shipped,
+            *(self.network(k) for k in range(num_networks)),
+        ]
+        return [path.name for path in paths if not path.exists()]
 
     def finished_epochs(self, epochs: int) -> int:
         """Epochs of the finished run that the folder holds, or 0.
@@ -87,11 +152,10 @@ class RunDirectory:
             RunError: If it has more than them.
         """
         try:
-            text = self.results.read_text(encoding="utf-8")
-            done = int(json.loads(text)["epochs"])
+            done = parse(self.results.read_bytes(), _Results).epochs
         except FileNotFoundError:
             return 0
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ContentError) as error:
             raise RunError(
                 f"{self.results} cannot be read ({error}). Move it away: the "
                 "run is then ended once more from its last checkpoint."
@@ -100,18 +164,68 @@ class RunDirectory:
         return done
 
     def create(self) -> None:
-        """Makes the folder."""
+        """Makes the folder, or says what is gone or of others in it."""
         self.path.mkdir(parents=True, exist_ok=True)
+        if self.gone:
+            print(
+                f"This run is finished, but {_some(self.gone)} is gone: the "
+                "run is ended once more from its newest checkpoint."
+            )
+        if self._holds_a_run():
+            return
+        others = self._names_of_others()
+        if others:
+            print(
+                f"{self.path} holds no run, but {_some(others)}. That is left "
+                "as it is."
+            )
 
     def remove_stale(self) -> None:
-        """Removes what a process that died while writing left behind."""
-        for pattern in (".*.tmp", ".*.tmp.keras"):
-            for path in self.path.glob(pattern):
+        """Removes what a process of ours that died while writing left."""
+        for path in self.path.iterdir():
+            if _UNFINISHED.fullmatch(path.name) and _is_plain_file(path):
                 path.unlink()
+
+    def _holds_a_run(self):
+        return self.flags.exists() or bool(checkpoint_paths(self.checkpoints))
+
+    def _names_of_others(self):
+        """What lies in the folder and is no trace of a run of ours."""
+        if not self.path.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.path.iterdir()
+            if path.name != _LOCK and not _UNFINISHED.fullmatch(path.name)
+            # A run that was killed early leaves it so.
+            if path != self.checkpoints or any(path.iterdir())
+        )
+
+    def _refuse_files_of_others(self):
+        """Refuses a folder without a run whose files a run would replace."""
+        if self._holds_a_run():
+            return
+        own = {
+            path.name
+            for path in vars(self).values()
+            if isinstance(path, pathlib.Path)
+        }
+        replaced = [
+            name
+            for name in self._names_of_others()
+            if name in own or _NETWORK.fullmatch(name)
+        ]
+        if replaced:
+            raise RunError(
+                f"{self.path} holds no run (it has no {self.flags.name} and no "
+                f"checkpoint), but {_some(replaced)}, which a run would "
+                "replace. Give another --workdir, or move that away."
+            )
 
     def save_network(self, network: Any, path: pathlib.Path) -> None:
         """Saves a Keras model, whole or not at all."""
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.keras")
+        # Keras looks at the end of the name.
+        temporary = path.with_name(f"{_unfinished(path.stem)}.keras")
         try:
             network.save(temporary)
             os.replace(temporary, path)
@@ -123,7 +237,7 @@ class RunDirectory:
         folder = self.path
         while not folder.exists():
             folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             raise RunError(
                 f"--workdir={self.path} cannot be written: {folder} is not a "
                 "folder that this user may write. Give another --workdir."
@@ -200,7 +314,7 @@ def flag_values(text: str) -> dict[str, str]:
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Writes a whole file or, if that fails, leaves the old one alone."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_unfinished(path.name))
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
@@ -210,3 +324,26 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def shortened(path: str | os.PathLike, most: int = 200) -> str:
+    """A path for a message, without its middle where it is very long."""
+    text = os.fspath(path)
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 60]}...{text[-57:]}"
+
+
+def _unfinished(name):
+    return f"{OWN_PREFIX}{name}.{os.getpid()}.tmp"
+
+
+def _is_plain_file(path):
+    return path.is_file() and not path.is_symlink()
+
+
+def _some(names, most=5):
+    """A list for a person, however long it is."""
+    more = len(names) - most
+    named = ", ".join(names[:most])
+    return f"{named} and {more} more" if more > 0 else named

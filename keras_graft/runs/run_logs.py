@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
+from keras_graft.checkpoint.strict_json import check
 from keras_graft.runs.run_directory import write_atomically
 from keras_graft.trainer.callback_order import Stage
 from keras_graft.trainer.callback_order import StagedCallback
@@ -30,7 +31,16 @@ class HistoryLogger(StagedCallback):
         self._path = path
 
     def on_epoch_end(self, epoch, logs=None):
+        self._write_all()
+
+    def on_train_end(self, logs=None):
+        # For a run that has ended before, whose file may be gone.
+        self._write_all()
+
+    def _write_all(self):
         history = self.model.history
+        if not history.epoch:
+            return
         names = sorted(history.history)
         columns = [[float(v) for v in history.history[n]] for n in names]
         rows = zip(history.epoch, *columns, strict=True)
@@ -64,11 +74,16 @@ class CoefficientLogger(StagedCallback):
             self._rows.append([epoch, kernel, *cells])
         _write(self._path, self._rows)
 
+    def on_train_end(self, logs=None):
+        # As above.
+        if self._rows:
+            _write(self._path, self._rows)
+
     def get_state(self):
         return {"rows": self._rows}
 
     def set_state(self, state):
-        self._rows = state["rows"]
+        self._rows = check(state["rows"], list[list[int | str]], "rows")
 
 
 def _write(path: pathlib.Path, rows: Iterable[Sequence]) -> None:

@@ -1,12 +1,16 @@
-"""SIGTERM and SIGINT end a run at a good moment."""
+"""SIGTERM, SIGINT and SIGHUP end a run at a good moment."""
 
 import contextlib
 import os
 import signal
-import sys
 import threading
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A terminal that is closed sends SIGHUP, which Windows does not know.
+_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP")
+    if hasattr(signal, name)
+)
 
 
 class Interrupted(BaseException):
@@ -20,6 +24,40 @@ class Interrupted(BaseException):
         self.name = signal.Signals(number).name
         self.exit_code = 128 + number
         super().__init__(self.name)
+
+
+def leave_without_traceback() -> None:
+    """Lets a signal end this process before it has done anything.
+
+    For the time that imports and flags take, until `StopSignals` is entered.
+    """
+    for number in _heard():
+        signal.signal(number, _leave)
+
+
+def _leave(number, frame):
+    del frame  # Wherever it was.
+    _say(f"Stopped by {signal.Signals(number).name}.")
+    os._exit(128 + number)
+
+
+def _heard():
+    """The signals that this process is to hear.
+
+    `nohup` has SIGHUP ignored, so that a run outlives its terminal.
+    """
+    hangup = getattr(signal, "SIGHUP", None)
+    return [
+        number
+        for number in _SIGNALS
+        if number != hangup or signal.getsignal(number) != signal.SIG_IGN
+    ]
+
+
+def _say(text):
+    # Neither buffers nor locks, which the interrupted code may hold.
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode())
 
 
 class StopSignals:
@@ -38,7 +76,7 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             self._before = {
                 number: signal.signal(number, self._handle)
-                for number in _SIGNALS
+                for number in _heard()
             }
         return self
 
@@ -78,8 +116,7 @@ class StopSignals:
         self._received = number
         if not self._deferring:
             raise Interrupted(number)
-        print(
+        _say(
             f"\n{signal.Signals(number).name}: stopping after this step. A "
-            "second signal stops at once.",
-            file=sys.stderr,
+            "second signal stops at once."
         )

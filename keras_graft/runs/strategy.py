@@ -1,7 +1,6 @@
 """Devices, replicas and precision of a run."""
 
 import contextlib
-import faulthandler
 import os
 import platform
 import tempfile
@@ -10,6 +9,7 @@ from typing import Any
 from keras_graft.runs.cluster import Cluster
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.rendezvous import meet
+from keras_graft.runs.watchdog import ended_after
 
 # For all workers to appear: hosts that read TensorFlow from a busy disk take
 # minutes.
@@ -159,18 +159,22 @@ def _join(cluster, gpus, replicas):
             "name more workers in TF_CONFIG."
         )
     meet(cluster, _START_SECONDS)
+    others = cluster.named(i for i in range(cluster.size) if i != cluster.index)
     # If one dies at this very moment, TensorFlow waits on, and lets nothing
-    # else in this process run; this is a thread outside of the interpreter.
-    faulthandler.dump_traceback_later(_JOIN_SECONDS, exit=True)
-    try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    except tf.errors.OpError as error:
-        raise RunError(
-            f"Worker {cluster.named([cluster.index])} cannot join the others: "
-            f"{error.message}"
-        ) from error
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    # else in this process run.
+    with ended_after(
+        _JOIN_SECONDS,
+        f"TensorFlow has not connected worker {cluster.named([cluster.index])} "
+        f"with worker {others} for {_JOIN_SECONDS:.0f} s, though all of them "
+        "were there. Start the same command again on every host.",
+    ):
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            raise RunError(
+                f"Worker {cluster.named([cluster.index])} cannot join the "
+                f"others: {error.message}"
+            ) from error
 
 
 def _gpus(gpus, replicas):

@@ -1,10 +1,14 @@
 """A limit for waits that nothing in Python can end."""
 
+import contextlib
+import faulthandler
 import os
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 
 from keras_graft.runs.exit_codes import REFUSED
 
@@ -45,3 +49,42 @@ class Watchdog:
                 return
         print(f"Error: {self._explain()}", file=sys.stderr, flush=True)
         os._exit(REFUSED)
+
+
+# Waits for a word through its standard input, which ends with the process
+# that holds the other side.
+_SPEAKER = """
+import sys
+if sys.stdin.buffer.read():
+    sys.stderr.write(sys.argv[1] + "\\n")
+"""
+
+
+@contextlib.contextmanager
+def ended_after(seconds: float, text: str) -> Iterator[None]:
+    """Ends this process with a sentence if what is inside takes too long.
+
+    Unlike `Watchdog` also where something holds the interpreter, so that no
+    thread of Python could say a word.
+
+    Args:
+        seconds: How long it may take.
+        text: The sentence.
+    """
+    reading, writing = os.pipe()
+    with open(reading, "rb") as heard, open(writing, "wb") as word:
+        speaker = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _SPEAKER, f"Error: {text}"],
+            stdin=heard,
+            stdout=subprocess.DEVNULL,
+            # Ctrl-C is for this process.
+            start_new_session=True,
+        )
+        heard.close()
+        # Its traceback is the word; the thread behind it is not Python's.
+        faulthandler.dump_traceback_later(seconds, exit=True, file=word)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    speaker.wait()

@@ -95,11 +95,30 @@ class StochasticWeightAveraging(keras.callbacks.Callback):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from what `get_state` returned."""
+        """Goes on from what `get_state` returned.
+
+        Args:
+            state: The state.
+
+        Raises:
+            ValueError: If it is not one of this callback and this model.
+        """
         if state["start"] != self.start:
             return  # Longer than it was to be: other epochs count now.
-        self.num_epochs = list(state["num_epochs"])
-        self._means = [list(means) for means in state["means"]]
+        counts, means = list(state["num_epochs"]), list(state["means"])
+        if any(type(count) is not int or count < 0 for count in counts):
+            raise ValueError(f"`num_epochs` is {counts}, which counts nothing")
+        networks = self._networks()
+        expected = 1 if self.together else len(networks)
+        if (len(counts), len(means)) != (expected, expected):
+            raise ValueError(f"it is not of {expected} averages")
+        for k, of_network in enumerate(means):
+            shapes = [np.asarray(m, "float64").shape for m in of_network]
+            wanted = [w.shape for w in networks[k].get_weights()]
+            if shapes != (wanted if counts[k] else []):
+                raise ValueError(f"`means` {k} has other shapes than a network")
+        self.num_epochs = counts
+        self._means = [list(of_network) for of_network in means]
 
     def on_train_begin(self, logs=None):
         count = 1 if self.together else len(self._networks())

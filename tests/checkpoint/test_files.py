@@ -127,6 +127,39 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
     assert names(tmp_path) == [".mine.tmp", "epoch-000001"]
 
 
+def test_leftover_that_holds_things_of_others_stays(tmp_path):
+    write(tmp_path, 1)
+    mine = tmp_path / ".keras_graft-epoch-000002.77.tmp"
+    mine.mkdir()
+    (mine / "state.json").touch()
+    notes = tmp_path / ".keras_graft-epoch-000003.77.tmp"
+    notes.mkdir()
+    (notes / "notes.txt").touch()
+    (tmp_path / ".keras_graft-epoch-000004.77.tmp").symlink_to(notes)
+    files.remove_stale(tmp_path)
+    assert not mine.exists()
+    assert (notes / "notes.txt").exists()
+
+
+def test_folder_of_another_that_is_named_alike_stays(tmp_path):
+    for epoch in (1, 2):
+        (tmp_path / f"epoch-00000{epoch}" / "photos").mkdir(parents=True)
+    write(tmp_path, 3, 4, 5)
+    assert names(tmp_path) == [
+        "epoch-000001",
+        "epoch-000002",
+        "epoch-000004",
+        "epoch-000005",
+    ]
+    (tmp_path / "epoch-000006" / "photos").mkdir(parents=True)
+    with pytest.raises(
+        files.CheckpointWriteError, match="epoch-000006 holds other things"
+    ):
+        write(tmp_path, 6)
+    assert (tmp_path / "epoch-000006" / "photos").is_dir()
+    assert not [name for name in names(tmp_path) if name[0] == "."]
+
+
 @pytest.mark.parametrize("call", range(1, 6))
 def test_failing_write_leaves_the_one_before_it(tmp_path, monkeypatch, call):
     write(tmp_path, 1)

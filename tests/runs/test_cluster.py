@@ -59,6 +59,45 @@ def test_one_process_without_a_cluster(strategy, values):
         (environ({"worker": ["one"]}), "'one' in `worker` is no host:port"),
         (environ({"worker": ["one:0"]}), "is no host:port"),
         (environ({"worker": ["one:1", "one:1"]}), "one:1 is named twice"),
+        *[
+            (environ({"worker": [address]}), "is no host:port")
+            for address in (
+                "ho st:1",
+                " host:1",
+                "host :1",
+                "host: 1",
+                "host:1 ",
+                "host:\uff11",
+                "host:1\n",
+                "ho\x1b[31mst:1",
+                "http://host:1",
+                "-host:1",
+                "::1:1",
+                "[host]:1",
+                "[::1:1",
+                "host:+1",
+                "host:99999",
+                "a" * 300 + ":1",
+                ["a:1"],
+                None,
+                7,
+            )
+        ],
+        (environ(["worker"]), "names no workers"),
+        (environ({"worker": {"0": "a:1"}}), "`worker` is no list"),
+        (environ({"worker": WORKERS}, kind=["worker"]), r"type \['worker'\]"),
+        (environ({"worker": WORKERS}, index=[0]), r"index \[0\]"),
+        (environ({"worker": WORKERS}, index=True), "index True"),
+        (
+            {
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": WORKERS}} | {"task": ["worker", 0]}
+                )
+            },
+            "lacks the `task`",
+        ),
+        ({"TF_CONFIG": "[" * 100_000}, "nested too deeply|no JSON"),
+        ({"TF_CONFIG": '{"a": ' * 50_000}, "nested too deeply|no JSON"),
         (
             environ({"chief": ["a:1", "b:1"], "worker": WORKERS}, "chief"),
             "it has 2 chiefs",
@@ -76,6 +115,24 @@ def test_what_cannot_be_used_is_refused_with_an_example(values, message):
     with pytest.raises(RunError, match=message) as error:
         cluster_of("multiworker", values)
     assert '"task": {"type": "worker", "index": 0}' in str(error.value)
+    assert len(str(error.value)) < 3000
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "address", ["h:1", "10.0.0.7:65535", "[::1]:80", "a_b.c-d.example.:5"]
+)
+def test_address_is_taken_as_it_is(address):
+    found = cluster_of("multiworker", environ({"worker": [address]}))
+    assert found.address == address
+
+
+def test_token_comes_from_the_environment_and_is_not_shown():
+    values = environ({"worker": WORKERS})
+    found = cluster_of("auto", {**values, "KERAS_GRAFT_JOB_TOKEN": "s3cret"})
+    assert found.token == "s3cret"
+    assert "s3cret" not in repr(found)
+    assert cluster_of("auto", values).token == ""
 
 
 def test_command_refuses_it_before_tensorflow_is_imported(tmp_path):

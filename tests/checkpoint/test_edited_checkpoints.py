@@ -1,0 +1,483 @@
+"""Checkpoints with matching checksums that no training wrote."""
+
+import hashlib
+import json
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import keras_graft
+from keras_graft.checkpoint import files
+from keras_graft.checkpoint.training_state import read_arrays
+from keras_graft.swa import StochasticWeightAveraging
+
+NEWEST = "epoch-000002"
+
+
+class Counter(keras.callbacks.Callback):
+    """A user's own callback with a state, which trusts what it gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def get_state(self):
+        return {"epochs": self.epochs, "weights": np.ones(3)}
+
+    def set_state(self, state):
+        self.epochs = [*state["epochs"]]
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 255, (32, 8, 8, 1)).astype("float32")
+    return x, np.arange(32, dtype="int32") % 4
+
+
+def network(seed):
+    init = keras.initializers.GlorotUniform
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(3, 3, kernel_initializer=init(seed)),
+            keras.layers.BatchNormalization(synchronized=True),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4, kernel_initializer=init(seed + 9)),
+        ]
+    )
+
+
+def make_trainer():
+    trainer = keras_graft.GraftTrainer([network(k) for k in range(2)])
+    trainer.compile(
+        optimizer="adam",
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return trainer
+
+
+def train(trainer, folder, images, epochs=2, *more):
+    checkpoint = keras_graft.RunCheckpoint(folder)
+    return trainer.fit(
+        keras_graft.data.EpochOrdered(images, batch_size=16, seed=0),
+        epochs=epochs,
+        initial_epoch=checkpoint.restore(trainer),
+        callbacks=[
+            checkpoint,
+            keras.callbacks.EarlyStopping(
+                "loss", patience=9, restore_best_weights=True
+            ),
+            keras.callbacks.ReduceLROnPlateau("loss"),
+            keras_graft.InvalidFilterMonitor(),
+            StochasticWeightAveraging(start=1),
+            Counter(),
+            *more,
+        ],
+        verbose=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, images):
+    folder = tmp_path_factory.mktemp("written")
+    train(make_trainer(), folder, images)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return make_trainer()
+
+
+def read(path):
+    with np.load(path / "arrays.npz") as file:
+        arrays = dict(file)
+    return arrays, json.loads((path / "state.json").read_text())
+
+
+def write(path, arrays, state, **manifest):
+    """Writes a checkpoint as someone would who edits it with care."""
+    np.savez(path / "arrays.npz", **arrays)
+    (path / "state.json").write_text(json.dumps(state))
+    content = json.loads((path / "manifest.json").read_text())
+    for name in ("arrays.npz", "state.json"):
+        data = (path / name).read_bytes()
+        content["files"][name] = {
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+    (path / "manifest.json").write_text(json.dumps(content | manifest))
+
+
+@pytest.fixture
+def edit(written, tmp_path):
+    """Copies the checkpoints; `edit(change)` edits the newest of them."""
+
+    def edit(change):
+        folder = tmp_path / "edited"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(written, folder)
+        arrays, state = read(folder / NEWEST)
+        change(arrays, state)
+        write(folder / NEWEST, arrays, state)
+        return folder
+
+    return edit
+
+
+def assign(where, *path, to):
+    def change(arrays, state):
+        entry = {"arrays": arrays, "state": state}[where]
+        for key in path[:-1]:
+            entry = entry[key]
+        entry[path[-1]] = to(entry[path[-1]]) if callable(to) else to
+
+    return change
+
+
+def without(name):
+    return lambda arrays, state: state.pop(name)
+
+
+KERNEL = "network_0/0000/kernel"
+STATE = [
+    *[
+        (without(name), f"missing required field `{name}`")
+        for name in (
+            "made_by",
+            "about",
+            "status",
+            "stopped",
+            "seconds",
+            "epochs",
+            "history",
+            "callbacks",
+        )
+    ],
+    (lambda arrays, state: state.update(more=1), "unknown field `more`"),
+    (assign("state", "made_by", to=[]), "`made_by`"),
+    (assign("state", "about", to="me"), "`about`"),
+    (assign("state", "status", to=["live", "fine"]), "status"),
+    (assign("state", "status", to=["live"]), "`status`"),
+    (assign("state", "status", to=["live", "retired"]), "`status`"),
+    (assign("state", "stopped", to=0), "`stopped`"),
+    (assign("state", "seconds", to="1"), "`seconds`"),
+    (assign("state", "seconds", to=-1.0), "`seconds`"),
+    (assign("state", "seconds", to=float("nan")), "`seconds`"),
+    (assign("state", "seconds", to=float("inf")), "`seconds`"),
+    (assign("state", "epochs", to=[0, 1.0]), r"`epochs\[1\]`"),
+    (assign("state", "epochs", to=[0, 1, 2]), "`epochs`"),
+    (assign("state", "epochs", to=[1, 0]), "`epochs`"),
+    (assign("state", "epochs", to=[]), "`epochs`"),
+    (assign("state", "history", to="went well"), "`history`"),
+    (assign("state", "history", "loss", to="went well"), "`history.loss`"),
+    (assign("state", "history", "loss", to=[0.1, "x"]), r"`history.loss\[1\]`"),
+    (assign("state", "history", "loss", to=[0.1] * 3), "`history.loss`"),
+    (assign("state", "callbacks", to=[]), "`callbacks`"),
+    (
+        assign("state", "callbacks", "EarlyStopping", to=3),
+        "`callbacks.EarlyStopping`",
+    ),
+    (
+        assign("state", "callbacks", "EarlyStopping", "dict", "wait", to="x"),
+        "`callbacks.EarlyStopping.wait`",
+    ),
+    (
+        assign("state", "callbacks", "EarlyStopping", "dict", "wait", to=-5),
+        "`callbacks.EarlyStopping.wait`",
+    ),
+    (
+        assign(
+            "state", "callbacks", "EarlyStopping", "dict", "best", to={"x": 1}
+        ),
+        "`callbacks.EarlyStopping.best`",
+    ),
+    (
+        assign(
+            "state",
+            "callbacks",
+            "EarlyStopping",
+            "dict",
+            "best_weights",
+            to=lambda weights: weights[1:],
+        ),
+        "`callbacks.EarlyStopping.best_weights`",
+    ),
+    (
+        assign(
+            "state",
+            "callbacks",
+            "InvalidFilterMonitor",
+            "dict",
+            "history",
+            to=[["many"]],
+        ),
+        "`callbacks.InvalidFilterMonitor.history",
+    ),
+    (
+        assign("state", "callbacks", "Counter", to={"dict": {}}),
+        "`callbacks.Counter` is no state of Counter",
+    ),
+    (
+        assign(
+            "state",
+            "callbacks",
+            "StochasticWeightAveraging",
+            "dict",
+            "num_epochs",
+            to=[-5, 1],
+        ),
+        "`callbacks.StochasticWeightAveraging`",
+    ),
+    (
+        assign(
+            "state",
+            "callbacks",
+            "StochasticWeightAveraging",
+            "dict",
+            "means",
+            to=lambda means: means[:1],
+        ),
+        "`callbacks.StochasticWeightAveraging`",
+    ),
+    (
+        assign(
+            "state",
+            "callbacks",
+            "Counter",
+            "dict",
+            "weights",
+            to={"array": KERNEL},
+        ),
+        KERNEL,
+    ),
+]
+ARRAYS = [
+    (lambda arrays, state: arrays.pop(KERNEL), f"missing: {KERNEL}"),
+    (
+        lambda arrays, state: arrays.update(extra=np.ones(2)),
+        "unexpected: extra",
+    ),
+    (
+        lambda arrays, state: arrays.update({"callback/extra": np.ones(2)}),
+        "unexpected: callback/extra",
+    ),
+    (
+        lambda arrays, state: arrays.update({f"{KERNEL}@x": arrays[KERNEL]}),
+        f"unexpected: {KERNEL}@x",
+    ),
+    (
+        assign("arrays", KERNEL, to=lambda a: a.astype(str)),
+        f"type: {KERNEL} is <U",
+    ),
+    (
+        assign("arrays", KERNEL, to=lambda a: a.astype("complex64")),
+        f"type: {KERNEL} is complex64",
+    ),
+    (
+        assign("arrays", KERNEL, to=lambda a: a.astype("float64")),
+        f"type: {KERNEL} is float64",
+    ),
+    (assign("arrays", KERNEL, to=lambda a: a[:2]), f"shape: {KERNEL}"),
+    (assign("arrays", KERNEL, to=lambda a: a * np.nan), f"{KERNEL} is not fin"),
+    (
+        assign("arrays", "network_1/0005/variance", to=lambda a: a + np.inf),
+        "network_1/0005/variance is not finite",
+    ),
+    *[
+        (
+            assign("arrays", f"trainer/{name}", to=np.float32([0, value])),
+            f"trainer/{name}",
+        )
+        for name, value in (
+            ("masked", -5),
+            ("masked", 0.5),
+            ("masked", np.nan),
+            ("retired", 2),
+            ("retired", -1),
+            ("healings", -1),
+            ("healings", np.inf),
+        )
+    ],
+    (
+        assign("arrays", "trainer/masked", to=np.float32([0, 3])),
+        "trainer/masked",
+    ),
+    (
+        assign(
+            "arrays",
+            "optimizer_0/0000/iteration",
+            to=lambda a: np.array(-5, a.dtype),
+        ),
+        "optimizer_0/0000/iteration",
+    ),
+    (
+        assign(
+            "arrays",
+            "optimizer_1/0001/rate",
+            to=lambda a: np.array(np.nan, a.dtype),
+        ),
+        "optimizer_1/0001/rate",
+    ),
+]
+
+
+def assert_named(trainer, folder, images, message):
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(files.CheckpointError, match=message):
+        train(trainer, folder, images, 3)
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert before == after
+
+
+@pytest.mark.parametrize("change, message", STATE)
+def test_edited_state_is_refused_by_the_entry(
+    edit, trainer, images, change, message
+):
+    assert_named(trainer, edit(change), images, message)
+
+
+@pytest.mark.parametrize("change, message", ARRAYS)
+def test_edited_array_is_refused_by_its_name(
+    edit, trainer, images, change, message
+):
+    assert_named(trainer, edit(change), images, re.escape(message))
+
+
+def test_what_was_not_edited_goes_on(edit, images):
+    train(make_trainer(), edit(lambda arrays, state: None), images, 3)
+
+
+def test_state_that_is_nested_too_deeply_is_refused(edit, trainer, images):
+    folder = edit(lambda arrays, state: None)
+    arrays, state = read(folder / NEWEST)
+    deep = "[" * 5000 + "]" * 5000
+    text = json.dumps(state).replace('"about": {', f'"about": {{"x": {deep},')
+    (folder / NEWEST / "state.json").write_text(text.replace(",}", "}"))
+    data = (folder / NEWEST / "state.json").read_bytes()
+    manifest = json.loads((folder / NEWEST / "manifest.json").read_text())
+    manifest["files"]["state.json"] = {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    (folder / NEWEST / "manifest.json").write_text(json.dumps(manifest))
+    # It cannot be read at all, so that the one before it is used.
+    said = []
+    assert files.newest_checkpoint(folder, said.append).epoch == 1
+    assert "nested too deeply" in said[0]
+
+
+@pytest.mark.parametrize(
+    "manifest, message",
+    [
+        ({"epoch": "2"}, "`epoch`"),
+        ({"epoch": -2}, "`epoch`"),
+        ({"epoch": 2.0}, "`epoch`"),
+        ({"format": [1]}, "`format`"),
+        ({"format": True}, "`format`"),
+        ({"files": []}, "`files`"),
+        ({"files": {"arrays.npz": 3}}, "`files"),
+        ({"more": 1}, "unknown field `more`"),
+    ],
+)
+def test_edited_manifest_is_named(written, tmp_path, manifest, message):
+    path = tmp_path / NEWEST
+    shutil.copytree(written / NEWEST, path)
+    content = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(content | manifest))
+    with pytest.raises(files.CheckpointError, match=message):
+        files.read_checkpoint(path)
+
+
+def test_member_that_is_no_array_is_named(written, tmp_path):
+    import zipfile
+
+    path = tmp_path / NEWEST
+    shutil.copytree(written / NEWEST, path)
+    arrays, state = read(path)
+    write(path, arrays, state)
+    with zipfile.ZipFile(path / "arrays.npz", "a") as file:
+        file.writestr("notes.txt", "a text")
+    data = (path / "arrays.npz").read_bytes()
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["arrays.npz"] = {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(files.CheckpointError, match="notes.txt.*no array"):
+        files.read_checkpoint(path)
+
+
+class Poison(keras.callbacks.Callback):
+    """A user's callback that spoils a live network after its check."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            mean = self.model.networks[1].layers[2].moving_mean
+            mean.assign(np.full(mean.shape, np.nan))
+
+
+def test_weights_that_were_not_finite_when_they_were_saved_come_back(
+    tmp_path, images
+):
+    trainer = make_trainer()
+    train(trainer, tmp_path, images, 2, Poison())
+    again = make_trainer()
+    assert keras_graft.RunCheckpoint(tmp_path).restore(again) == 2
+    left, right = read_arrays(trainer), read_arrays(again)
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**20)
+    | st.floats()
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["array", "dict", "loss", "x"]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_any_edit_goes_on_or_is_refused_in_words(edit, trainer, images, data):
+    def change(arrays, state):
+        entry = state
+        for _ in range(4):
+            key = data.draw(st.sampled_from(sorted(entry)))
+            inner = entry[key]
+            if (
+                not isinstance(inner, dict)
+                or not inner
+                or data.draw(st.booleans())
+            ):
+                break
+            entry = inner
+        entry[key] = data.draw(JSON)
+
+    folder = edit(change)
+    try:
+        train(trainer, folder, images, 2)
+    except files.CheckpointError as error:
+        assert str(folder / NEWEST) in str(error)

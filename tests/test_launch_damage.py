@@ -1,0 +1,292 @@
+"""A run directory that is not as a run left it: made whole, or refused."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from absl import flags as absl_flags
+from hypothesis import HealthCheck
+from hypothesis import example
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from keras_graft import data
+from keras_graft import flags
+from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
+from keras_graft.runs.exit_codes import DONE
+from keras_graft.runs.exit_codes import REFUSED
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run import run
+from keras_graft.runs.signals import StopSignals
+
+SMALL = (
+    "--train_examples=64",
+    "--num_networks=2",
+    "--batch_size=32",
+    "--schedule=constant",
+    "--epochs=2",
+)
+# What a finished run does not go on without, if it is there.
+FILES = (
+    "flags.txt",
+    "history.csv",
+    "coefficients.csv",
+    "results.json",
+    "report.html",
+    "network_0.keras",
+    "network_1.keras",
+    "shipped.keras",
+    "checkpoints/epoch-000001/arrays.npz",
+    "checkpoints/epoch-000001/state.json",
+    "checkpoints/epoch-000001/manifest.json",
+    "checkpoints/epoch-000002/arrays.npz",
+    "checkpoints/epoch-000002/state.json",
+    "checkpoints/epoch-000002/manifest.json",
+)
+
+
+def launch(folder, *more):
+    """Runs the command in this process; returns the exit code and message."""
+    values = absl_flags.FlagValues()
+    flags.define(values)
+    parsed = flags.parse(
+        ["launch", *SMALL, f"--workdir={folder}", *more], values
+    )
+    with StopSignals() as signals:
+        try:
+            return run(parsed, signals), ""
+        except RunError as error:
+            return error.exit_code, str(error)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    # Flags hold the path: copies of it must lie there too.
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert launch(folder) == (DONE, "")
+    shutil.copytree(folder, folder.with_name("kept"))
+    return folder
+
+
+@pytest.fixture
+def folder(finished):
+    """The finished run, as it was."""
+    shutil.rmtree(finished, ignore_errors=True)
+    shutil.copytree(finished.with_name("kept"), finished)
+    return finished
+
+
+def test_what_is_gone_of_a_finished_run_is_made_anew(folder, capsys):
+    kept = folder.with_name("kept")
+    gone = (
+        "shipped.keras",
+        "report.html",
+        "network_1.keras",
+        "history.csv",
+        "coefficients.csv",
+    )
+    for name in gone:
+        (folder / name).unlink()
+    capsys.readouterr()
+    assert launch(folder) == (DONE, "")
+    said = capsys.readouterr().out
+    assert (
+        "finished, but history.csv, report.html, shipped.keras, "
+        "network_1.keras is gone: the run is ended once more from its newest "
+        "checkpoint" in said
+    )
+    for name in ("history.csv", "coefficients.csv", "results.json"):
+        assert (folder / name).read_bytes() == (kept / name).read_bytes()
+    test = data.load("digits").test.images[:50]
+    for name in ("shipped.keras", "network_1.keras"):
+        left, right = (
+            keras.models.load_model(place / name).predict(test, verbose=0)
+            for place in (folder, kept)
+        )
+        np.testing.assert_array_equal(left, right)
+    assert "data:image/png" in (folder / "report.html").read_text()
+    assert launch(folder) == (DONE, "")
+    assert "This run is finished: " in capsys.readouterr().out
+
+
+def test_what_cannot_be_made_anew_is_refused(folder):
+    (folder / "shipped.keras").unlink()
+    shutil.rmtree(folder / "checkpoints")
+    code, message = launch(folder)
+    assert code == CHECKPOINT_UNUSABLE
+    assert "shipped.keras is gone, and there is no checkpoint" in message
+    assert not (folder / "shipped.keras").exists()
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("flags.txt", b"\xff\xfe", "does not hold the flags of a run"),
+        ("flags.txt", b"dear diary\n", "does not hold the flags of a run"),
+        ("flags.txt", b"", "does not hold the flags of a run"),
+        ("results.json", b"\xff\xfe", "no JSON"),
+        ("results.json", b"", "no JSON"),
+        ("results.json", b'{"epochs": 1e400}', "`epochs`: expected `int`"),
+        ("results.json", b'{"epochs": "2"}', "`epochs`: expected `int`"),
+        ("results.json", b'{"epochs": true}', "`epochs`: expected `int`"),
+        ("results.json", b'{"epochs": -1}', "`epochs`: expected `int` >= 1"),
+        ("results.json", b"[2]", "expected `object`"),
+        ("results.json", b"{}", "missing required field `epochs`"),
+        ("results.json", b"[" * 100_000, "nested too deeply"),
+        ("results.json", b'{"epochs": ' + b"9" * 5000 + b"}", "no JSON"),
+        ("results.json", b'{"epochs": 3}', "has 3 epochs already"),
+    ],
+)
+def test_edited_file_is_named(folder, name, text, message):
+    (folder / name).write_bytes(text)
+    code, said = launch(folder)
+    assert code == REFUSED
+    assert message in said
+    assert str(folder) in said
+    assert (folder / name).read_bytes() == text
+
+
+def test_folder_in_the_place_of_a_file_is_named(folder):
+    for name in ("flags.txt", "results.json"):
+        (folder / name).unlink()
+        (folder / name).mkdir()
+        code, said = launch(folder)
+        assert code == REFUSED
+        assert name in said or str(folder) in said
+        (folder / name).rmdir()
+        shutil.copy(folder.with_name("kept") / name, folder)
+
+
+def edit_state(path, change):
+    """Changes `state.json` of a checkpoint, with the checksum for it."""
+    state = json.loads((path / "state.json").read_text())
+    change(state)
+    text = json.dumps(state).encode()
+    (path / "state.json").write_bytes(text)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["state.json"] = {
+        "bytes": len(text),
+        "sha256": hashlib.sha256(text).hexdigest(),
+    }
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda s: s.update(about={}), "`about`"),
+        (lambda s: s["about"].update(flags=3), "`about.flags`"),
+        (
+            lambda s: s["about"].update(flags="--epochs=9\n"),
+            "`about.flags` has not the checksum",
+        ),
+        (lambda s: s["about"].update(longer=[["a"]]), "`about.longer[0]"),
+        (lambda s: s.pop("history"), "`history`"),
+        (lambda s: s["history"].update(loss="good"), "`history.loss`"),
+        (
+            lambda s: s["callbacks"]["CoefficientLogger"]["dict"].update(
+                rows="many"
+            ),
+            "`callbacks.CoefficientLogger`",
+        ),
+    ],
+)
+def test_edited_checkpoint_is_exit_4_with_the_entry(folder, change, message):
+    (folder / "results.json").unlink()
+    path = folder / "checkpoints" / "epoch-000002"
+    edit_state(path, change)
+    code, said = launch(folder)
+    assert code == CHECKPOINT_UNUSABLE
+    assert message in said
+    assert str(path) in said
+
+
+def test_epoch_beyond_the_run_is_exit_4(folder):
+    (folder / "results.json").unlink()
+    path = folder / "checkpoints" / "epoch-000002"
+
+    def longer(state):
+        state["epochs"] = list(range(9))
+        for values in state["history"].values():
+            values += values[:1] * 7
+
+    edit_state(path, longer)
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"epoch": 9}))
+    path.rename(path.with_name("epoch-000009"))
+    for epochs in (2, 20):
+        code, said = launch(folder, f"--epochs={epochs}")
+        assert code == CHECKPOINT_UNUSABLE
+        assert "its epoch is 9" in said
+        assert "--epochs=2" in said
+
+
+def damage(path, kind, rng):
+    """Harms a file, or what is in its place."""
+    if kind == "gone":
+        path.unlink()
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
+    elif kind == "link":
+        path.unlink()
+        path.symlink_to(path.name)
+    elif kind == "noise":
+        path.write_bytes(rng.randbytes(300))
+    else:
+        content = bytearray(path.read_bytes())
+        place = rng.randrange(len(content))
+        if kind == "cut":
+            del content[place:]
+        else:
+            content[place : place + 20] = rng.randbytes(20)
+        path.write_bytes(content)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    harms=st.lists(
+        st.tuples(
+            st.sampled_from(FILES),
+            st.sampled_from(
+                ["gone", "empty", "folder", "link", "noise", "cut", "bytes"]
+            ),
+        ),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda harm: harm[0],
+    ),
+    seed=st.integers(0, 1000),
+)
+@example([("results.json", "link")], 0)
+@example([("flags.txt", "link")], 0)
+@example([("results.json", "gone"), ("history.csv", "folder")], 0)
+@example([("results.json", "gone"), ("shipped.keras", "folder")], 0)
+@example([("results.json", "gone"), ("coefficients.csv", "noise")], 0)
+def test_any_damage_is_made_good_or_named(folder, harms, seed):
+    # The fixture is made once for all examples.
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name("kept"), folder)
+    rng = random.Random(seed)
+    for name, kind in harms:
+        damage(folder / name, kind, rng)
+    code, said = launch(folder)
+    if code == DONE:
+        assert said == ""
+        json.loads((folder / "results.json").read_bytes())
+        assert (folder / "shipped.keras").exists()
+    else:
+        assert code in (REFUSED, CHECKPOINT_UNUSABLE)
+        assert os.fspath(folder) in said
