@@ -126,7 +126,7 @@ def _on_given_variables(network, call, recompute):
             tf.stop_gradient(tf.convert_to_tensor(variable))
             for variable in given_others
         ]
-        x = tf.nest.map_structure(tf.stop_gradient, x)
+        x = tf.nest.map_structure(tf.stop_gradient, x, expand_composites=True)
         given = keras.StatelessScope(
             [
                 *zip(trainable, values, strict=True),
@@ -135,7 +135,7 @@ def _on_given_variables(network, call, recompute):
             collect_losses=True,
         )
         with given as scope, _gradients(recompute):
-            outputs, features = call(x)
+            outputs, features, masks = call(x)
             losses = list(network.losses)
         own = {id(variable) for variable in [*trainable, *others]}
         if not own.issuperset(scope.state_mapping):
@@ -147,7 +147,7 @@ def _on_given_variables(network, call, recompute):
             new = scope.get_current_value(variable)
             if new is not old:
                 target.assign(new)
-        return outputs, features, losses
+        return outputs, features, masks, losses
 
     return on_given
 

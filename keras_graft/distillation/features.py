@@ -18,13 +18,20 @@ class FeatureTaps:
     Args:
         networks: N functional or sequential models.
         names: Names of the layers.
+        outputs: What a network gives, where that is no single tensor.
 
     Raises:
         ValueError: If a network has no such layer, or no graph.
     """
 
-    def __init__(self, networks: Sequence[keras.Model], names: Sequence[str]):
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        names: Sequence[str],
+        outputs: Any = None,
+    ):
         self._names = sorted(set(names))
+        self._like = outputs
         self._models = [
             self._tapped(network, f"network_{k}")
             for k, network in enumerate(networks)
@@ -46,7 +53,7 @@ class FeatureTaps:
         return keras.Model(
             network.inputs[0] if sequential else network.input,
             [
-                network.outputs[0],
+                *network.outputs,
                 *(network.get_layer(layer).output for layer in self._names),
             ],
             name=name,
@@ -56,7 +63,15 @@ class FeatureTaps:
         self, k: int, x: Any, training: bool
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """What network k predicts, and its features by layer."""
-        outputs, *features = self._models[k](x, training=training)
+        found = self._models[k](x, training=training)
+        outputs, features = (
+            found[: -len(self._names)],
+            found[-len(self._names) :],
+        )
+        if keras.tree.is_nested(self._like):
+            outputs = keras.tree.pack_sequence_as(self._like, outputs)
+        else:
+            (outputs,) = outputs
         return outputs, dict(zip(self._names, features, strict=True))
 
 

@@ -6,25 +6,34 @@ import keras
 import tensorflow as tf
 
 from keras_graft.distillation.soft_targets import SoftTargetDistillation
+from keras_graft.structure.heads import CLASS_LOGITS
+from keras_graft.structure.heads import Head
+
+_CLASSES = Head("output", CLASS_LOGITS)
 
 
 def peer_probabilities(
-    logits: Sequence[tf.Tensor], live: tf.Tensor, temperature: float
+    logits: Sequence[tf.Tensor],
+    live: tf.Tensor,
+    temperature: float,
+    head: Head = _CLASSES,
 ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
     """Mean of the peers' softened probabilities, for every network.
 
     Args:
         logits: N tensors of shape (batch, classes), float32, finite.
         live: Shape (N,), float32: 1 for a network that may teach, else 0.
-        temperature: Above 0.
+        temperature: Above 0; values have none.
+        head: What they are of. Defaults to classes.
 
     Returns:
         `(targets, present)`: for each network the mean over its live peers,
         shape (batch, classes), and 1.0 if it has a live peer, else 0.0.
     """
     live = tf.unstack(live)
+    soft = not head.has_values
     probabilities = [
-        live[j] * tf.nn.softmax(logits[j] / temperature)
+        live[j] * head.activate(logits[j] / (temperature if soft else 1.0))
         for j in range(len(logits))
     ]
     targets, present = [], []
@@ -54,6 +63,11 @@ class MutualDistillation(SoftTargetDistillation):
         weight: Factor of the term in the loss: a float, at least 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the steps
             that a network's optimizer has taken. Defaults to 1.0.
+        head_weights: Dict of factors by output, of networks with several;
+            those that it does not name are left out. None: 1.0 for every
+            output of classes or labels. Defaults to None.
+        regression: Whether outputs that are values learn too, by the mean
+            squared difference to the peers' mean. Defaults to False.
 
     Example:
 
@@ -73,6 +87,6 @@ class MutualDistillation(SoftTargetDistillation):
 
     needs_peers = True
 
-    def targets(self, inputs, logits, live):
-        del inputs  # The peers have seen them already.
-        return peer_probabilities(logits, live, self.temperature)
+    def targets(self, prepared, i, head):
+        logits, live = prepared.of_head(i), prepared.live
+        return peer_probabilities(logits, live, self.temperature, head)

@@ -6,8 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_graft.distillation.softening import softened_divergence
+from keras_graft.distillation.softening import head_divergence
+from keras_graft.distillation.term import DistillationInputs
 from keras_graft.distillation.term import DistillationTerm
+from keras_graft.structure.heads import REGRESSION
+from keras_graft.structure.heads import Head
 
 
 class SoftTargetDistillation(DistillationTerm):
@@ -20,9 +23,20 @@ class SoftTargetDistillation(DistillationTerm):
             `keras.optimizers.schedules.LearningRateSchedule` of the steps
             that a network's optimizer has taken. A term of weight 0.0 is
             left out of the graph. Defaults to 1.0.
+        head_weights: Dict of factors by head, each a float, at least 0; heads
+            that it does not name are left out. None: 1.0 for every head of
+            classes or labels. Defaults to None.
+        regression: Whether heads with values learn too, by the mean squared
+            difference. Defaults to False.
     """
 
-    def __init__(self, temperature: float = 2.0, weight: Any = 1.0) -> None:
+    def __init__(
+        self,
+        temperature: float = 2.0,
+        weight: Any = 1.0,
+        head_weights: dict[str, float] | None = None,
+        regression: bool = False,
+    ) -> None:
         super().__init__(weight=weight)
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(
@@ -30,38 +44,88 @@ class SoftTargetDistillation(DistillationTerm):
                 f"uses 2). Received: {temperature}"
             )
         self.temperature = float(temperature)
+        self.head_weights = dict(head_weights) if head_weights else None
+        self.regression = bool(regression)
+
+    def check_heads(self, heads):
+        names = [head.name for head in heads]
+        unknown = sorted(set(self.head_weights or ()) - set(names))
+        if unknown:
+            raise ValueError(
+                f"`head_weights` names outputs that the networks do not have: "
+                f"{unknown}. Their outputs: {names}."
+            )
+        if not any(self._weight_of(head) for head in heads):
+            kinds = ", ".join(f"'{h.name}' is {h.kind}" for h in heads)
+            raise ValueError(
+                "Distillation finds nothing to teach: of the networks' "
+                f"outputs, {kinds}. Probabilities are taught unasked; give "
+                "regression=True for values, or head_weights for heads by "
+                "name, or distillation=None."
+            )
+
+    def _weight_of(self, head: Head) -> float:
+        if self.head_weights is not None:
+            return float(self.head_weights.get(head.name, 0.0))
+        if head.has_values:
+            return float(self.regression and head.kind == REGRESSION)
+        return 1.0
+
+    def prepared(self, given: DistillationInputs) -> Any:
+        """What `targets` needs for all heads at once, computed once."""
+        return given
 
     def targets(
-        self,
-        inputs: Sequence,
-        logits: Sequence[tf.Tensor],
-        live: tf.Tensor,
+        self, prepared: Any, i: int, head: Head
     ) -> tuple[Sequence[tf.Tensor], Sequence]:
-        """What each network should predict.
+        """What each network should predict at a head.
 
         Args:
-            inputs: The batch as each of the N networks sees it.
-            logits: N finite tensors of shape (batch, classes), float32.
-            live: Shape (N,), float32: 1 for a network that may teach.
+            prepared: What `prepared` returned.
+            i: The head's position.
+            head: What it means.
 
         Returns:
-            `(targets, present)`: N tensors of probabilities, shape (batch,
-            classes), and for each one 1.0, or 0.0 if nobody could teach.
+            `(targets, present)`: N tensors of probabilities at the
+            temperature, or of values, and for each one 1.0, or 0.0 if nobody
+            could teach.
         """
         raise NotImplementedError
 
     def losses(self, given):
-        logits = given.logits
-        targets, present = self.targets(given.inputs, logits, given.live)
-        weights = self.weights(given.iterations, len(logits))
+        prepared = self.prepared(given)
+        found = [
+            self._losses_of_head(given, prepared, i, head)
+            for i, head in enumerate(given.heads)
+            if self._weight_of(head)
+        ]
+        weights = self.weights(given.iterations, len(given.logits))
         return [
-            weights[k]
+            weights[k] * (own[0] if len(own) == 1 else tf.add_n(own))
+            for k, own in enumerate(zip(*found, strict=True))
+        ]
+
+    def _losses_of_head(self, given, prepared, i, head):
+        targets, present = self.targets(prepared, i, head)
+        weight = self._weight_of(head)
+        return [
+            weight
             * present[k]
-            * softened_divergence(
-                targets[k], logits[k], self.temperature, given.sample_weights[k]
+            * head_divergence(
+                head,
+                targets[k],
+                logits,
+                self.temperature,
+                given.weights_of_head(i, k),
+                given.mask_of_head(i),
             )
-            for k in range(len(logits))
+            for k, logits in enumerate(given.of_head(i))
         ]
 
     def get_config(self):
-        return {"temperature": self.temperature, **super().get_config()}
+        return {
+            "temperature": self.temperature,
+            "head_weights": self.head_weights,
+            "regression": self.regression,
+            **super().get_config(),
+        }

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from keras_graft.distillation.soft_targets import SoftTargetDistillation
 from keras_graft.distillation.term import weight_from_config
-from keras_graft.structure.outputs import as_logits
-from keras_graft.structure.outputs import final_activation
+from keras_graft.structure.heads import Head
+from keras_graft.structure.heads import check_kind
+from keras_graft.structure.outputs import final_activations
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -22,21 +23,36 @@ class TeacherDistillation(SoftTargetDistillation):
 
     Args:
         teachers: One Keras model or a list of them, built, with the inputs
-            and outputs of the networks; a teacher that ends in a softmax is
-            taken to give probabilities, any other one logits. A subclassed
-            teacher does not show how it ends: it gives probabilities where
-            the predictions of a batch are at least 0 and sum to 1.
+            and outputs of the networks. One that ends in a linear layer gives
+            logits, one that ends in a softmax (of labels: a sigmoid)
+            probabilities; of any other say it with `heads`.
         temperature: Divides the logits of both sides, above 0. Defaults to
             2.0.
         weight: Factor of the term in the loss: a float, at least 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the steps
             that a network's optimizer has taken. Defaults to 1.0.
+        head_weights: As for `MutualDistillation`.
+        regression: As for `MutualDistillation`.
+        heads: What teachers give that do not show it, such as
+            `"class_logits"`, or a dict of that by output. Defaults to None.
     """
 
     def __init__(
-        self, teachers: Any, temperature: float = 2.0, weight: Any = 1.0
+        self,
+        teachers: Any,
+        temperature: float = 2.0,
+        weight: Any = 1.0,
+        head_weights: dict[str, float] | None = None,
+        regression: bool = False,
+        heads: str | dict[str, str] | None = None,
     ) -> None:
-        super().__init__(temperature=temperature, weight=weight)
+        super().__init__(
+            temperature=temperature,
+            weight=weight,
+            head_weights=head_weights,
+            regression=regression,
+        )
+        self.heads = heads
         self.missing_teachers = []
         self.teachers = teachers
 
@@ -69,28 +85,70 @@ class TeacherDistillation(SoftTargetDistillation):
             self.missing_teachers = []
         self._teachers = teachers
 
-    def targets(self, inputs, logits, live):
-        del live  # Teachers do not depend on the networks.
-        by_input = {}
-        for x in inputs:
-            if id(x) not in by_input:
-                by_input[id(x)] = self._mean_probabilities(x, logits[0])
-        targets = [by_input[id(x)] for x in inputs]
-        return targets, [1.0] * len(logits)
-
-    def _mean_probabilities(self, x, students):
-        probabilities = []
+    def check_heads(self, heads):
+        super().check_heads(heads)
         for teacher in self.teachers:
-            outputs = teacher(x, training=False)
-            _check_classes(teacher, outputs, students)
-            logits = _logits(teacher, outputs)
-            probabilities.append(tf.nn.softmax(logits / self.temperature))
-        return tf.stop_gradient(tf.add_n(probabilities) / len(self.teachers))
+            self._heads_of(teacher, heads)
+
+    def prepared(self, given):
+        by_input = {}
+        for x in given.inputs:
+            if id(x) not in by_input:
+                by_input[id(x)] = [
+                    self._logits(teacher, x, given) for teacher in self.teachers
+                ]
+        return [by_input[id(x)] for x in given.inputs]
+
+    def targets(self, prepared, i, head):
+        temperature = 1.0 if head.has_values else self.temperature
+        by_teachers = {}
+        for of_teachers in prepared:
+            if id(of_teachers) not in by_teachers:
+                outputs = [
+                    head.activate(logits[i] / temperature)
+                    for logits in of_teachers
+                ]
+                by_teachers[id(of_teachers)] = tf.stop_gradient(
+                    tf.add_n(outputs) / len(outputs)
+                )
+        targets = [by_teachers[id(of_teachers)] for of_teachers in prepared]
+        return targets, [1.0] * len(targets)
+
+    def _logits(self, teacher, x, given):
+        outputs = keras.tree.flatten(teacher(x, training=False))
+        heads = self._heads_of(teacher, given.heads)
+        students = given.logits[0]
+        if not isinstance(students, list | tuple):
+            students = [students]
+        _check_outputs(teacher, outputs, students)
+        return [
+            head.logits(output)
+            for head, output in zip(heads, outputs, strict=True)
+        ]
+
+    def _heads_of(self, teacher, heads):
+        """What a teacher gives for each head of the networks."""
+        ends = final_activations(teacher) or [None] * len(heads)
+        if len(ends) != len(heads):
+            raise ValueError(
+                f"The teacher '{teacher.name}' has {len(ends)} outputs, and "
+                f"the networks have {len(heads)}."
+            )
+        return [
+            _teacher_head(teacher, head, end, self._given(head))
+            for head, end in zip(heads, ends, strict=True)
+        ]
+
+    def _given(self, head):
+        if isinstance(self.heads, dict):
+            return self.heads.get(head.name)
+        return self.heads
 
     def get_config(self):
         names = [teacher.name for teacher in self.teachers]
         config = super().get_config()
         config["missing_teachers"] = names or self.missing_teachers
+        config["heads"] = self.heads
         return config
 
     @classmethod
@@ -98,30 +156,45 @@ class TeacherDistillation(SoftTargetDistillation):
         config = dict(config)
         term = cls.__new__(cls)
         SoftTargetDistillation.__init__(
-            term, config["temperature"], weight_from_config(config)
+            term,
+            config["temperature"],
+            weight_from_config(config),
+            config.get("head_weights"),
+            config.get("regression", False),
         )
+        term.heads = config.get("heads")
         term.missing_teachers = list(config["missing_teachers"])
         term._teachers = []
         return term
 
 
-def _logits(teacher, outputs):
-    activation = final_activation(teacher)
-    if activation is not None:
-        return as_logits(outputs, from_logits=activation != "softmax")
-    outputs = tf.cast(outputs, "float32")
-    sums = tf.reduce_sum(outputs, axis=-1)
-    # Half precision sums to 1 within a percent.
-    are_probabilities = tf.reduce_all(outputs >= 0) & tf.reduce_all(
-        tf.abs(sums - 1.0) < 0.01
+def _teacher_head(teacher, head, end, given):
+    if given is not None:
+        check_kind(given, head.name)
+        return Head(head.name, given)
+    if head.has_values:
+        return head
+    family = head.kind.removesuffix("_logits").removesuffix("_probabilities")
+    squashing = "softmax" if head.has_classes else "sigmoid"
+    if hasattr(teacher, "heads_of"):
+        end = squashing  # A trainer gives what its networks mean together.
+    if end in ("linear", squashing):
+        form = "logits" if end == "linear" else "probabilities"
+        return Head(head.name, f"{family}_{form}")
+    what = "does not show how it ends" if end is None else f"ends in a {end}"
+    raise ValueError(
+        f"The teacher '{teacher.name}' {what}, and the networks' output "
+        f"'{head.name}' is {head.kind}: whether it gives logits or "
+        f"probabilities is not known. Say it: TeacherDistillation(..., "
+        f"heads='{family}_logits') or heads='{family}_probabilities'."
     )
-    return tf.where(are_probabilities, as_logits(outputs, False), outputs)
 
 
-def _check_classes(teacher, outputs, students):
-    if outputs.shape[-1] != students.shape[-1]:
-        raise ValueError(
-            "Teachers must have the outputs of the networks. Received the "
-            f"teacher '{teacher.name}' of {outputs.shape[-1]} classes for "
-            f"networks of {students.shape[-1]}."
-        )
+def _check_outputs(teacher, outputs, students):
+    for output, student in zip(outputs, students, strict=True):
+        if output.shape[-1] != student.shape[-1]:
+            raise ValueError(
+                "Teachers must have the outputs of the networks. Received the "
+                f"teacher '{teacher.name}' of {output.shape[-1]} classes for "
+                f"networks of {student.shape[-1]}."
+            )

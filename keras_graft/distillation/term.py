@@ -9,6 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.structure.heads import CLASS_LOGITS
+from keras_graft.structure.heads import Head
+
 
 @dataclasses.dataclass(frozen=True)
 class DistillationInputs:
@@ -16,7 +19,9 @@ class DistillationInputs:
 
     Attributes:
         inputs: The batch as each of the N networks sees it.
-        logits: N finite tensors of shape (batch, classes), float32.
+        logits: What each of the N networks made of it, finite, float32: a
+            tensor for a single head, shape (batch, ..., classes), or a list
+            with one for each head. Values, where a head has values.
         live: Shape (N,), float32: 1 for a network that may teach.
         sample_weights: N tensors of shape (batch,) or None.
         iterations: N integer scalars: the steps that each network's
@@ -24,6 +29,8 @@ class DistillationInputs:
             a network skips does not count. None where no weight needs them.
         features: For each network the outputs of `feature_layers`, by name,
             not necessarily finite. None where no term looks at them.
+        heads: What the outputs mean; by default one of class logits.
+        masks: For each head the mask of its output, or None.
     """
 
     inputs: Sequence
@@ -32,6 +39,24 @@ class DistillationInputs:
     sample_weights: Sequence[tf.Tensor | None]
     iterations: Sequence[tf.Tensor] | None = None
     features: Sequence[dict[str, tf.Tensor]] | None = None
+    heads: Sequence[Head] = (Head("output", CLASS_LOGITS),)
+    masks: Sequence[tf.Tensor | None] | None = None
+
+    def of_head(self, i: int) -> list[tf.Tensor]:
+        """What each network made of head i: N tensors."""
+        return [
+            own[i] if isinstance(own, list | tuple) else own
+            for own in self.logits
+        ]
+
+    def weights_of_head(self, i: int, k: int) -> tf.Tensor | None:
+        """The sample weights of head i for network k."""
+        flat = keras.tree.flatten(self.sample_weights[k])
+        return flat[i] if len(flat) == len(self.heads) else flat[0]
+
+    def mask_of_head(self, i: int) -> tf.Tensor | None:
+        """The mask of head i."""
+        return self.masks[i] if self.masks else None
 
 
 class DistillationTerm:
@@ -66,6 +91,17 @@ class DistillationTerm:
             N scalar tensors, float32.
         """
         raise NotImplementedError
+
+    def check_heads(self, heads: Sequence[Head]) -> None:
+        """Refuses outputs that the term cannot teach, before the first step.
+
+        Args:
+            heads: What the networks' outputs mean.
+
+        Raises:
+            ValueError: Naming the head.
+        """
+        del heads  # A term may look at no output.
 
     def weights(
         self, iterations: Sequence[tf.Tensor] | None, num_networks: int

@@ -63,6 +63,11 @@ PRIVATE_PLACES = (
         "or counted",
     ),
     PrivatePlace(
+        "_keras_mask",
+        _GRAPH,
+        "padded steps count in losses and metrics",
+    ),
+    PrivatePlace(
         "_trainable_variables",
         _OPTIMIZERS,
         "an AttributeError in the first step of optimizers with `use_ema`, "

@@ -62,3 +62,15 @@ def sublayers(layer: Any) -> list[keras.layers.Layer]:
     if isinstance(layer, keras.Model):
         return list(layer.layers)
     return list(getattr(layer, "_layers", ()))
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that Keras' layers hand on beside a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def with_mask(tensor: Any, mask: Any) -> Any:
+    """The tensor, with a mask that Keras' losses and metrics look at."""
+    if mask is not None:
+        tensor._keras_mask = mask
+    return tensor

@@ -1,10 +1,10 @@
-"""What networks give: logits or probabilities."""
+"""How networks end: the names and last activations of their outputs."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
-import tensorflow as tf
 
+from keras_graft.structure.graph import functional_part
 from keras_graft.structure.graph import maker_of
 from keras_graft.structure.graph import taken_by_maker
 
@@ -47,60 +47,39 @@ def _activation_of(tensor):
     return name
 
 
-def as_logits(outputs: tf.Tensor, from_logits: bool) -> tf.Tensor:
-    """Float32 logits whose softmax is what a network predicts.
+def final_activations(network: keras.Model) -> list[str | None] | None:
+    """Names of the activations that end the heads of a network.
 
     Args:
-        outputs: Logits, or probabilities where `from_logits` is False; shape
-            (batch, classes).
-        from_logits: What `outputs` are.
+        network: A Keras model.
 
     Returns:
-        Tensor of the same shape, float32.
+        A name or None for each output, in `keras.tree` order; None where the
+        model does not show its outputs.
     """
-    outputs = tf.cast(outputs, "float32")
-    if from_logits:
-        return outputs
-    return tf.math.log(tf.maximum(outputs, keras.config.epsilon()))
+    outputs = getattr(functional_part(network), "outputs", None)
+    if not outputs or len(outputs) == 1:
+        return [final_activation(network)]
+    return [_activation_of(tensor) for tensor in outputs]
 
 
-def as_probabilities(outputs: tf.Tensor, from_logits: bool) -> tf.Tensor:
-    """Float32 probabilities: softmax over classes, sigmoid for one unit.
+def head_names(network: keras.Model, outputs: Any) -> list[str]:
+    """Names of a network's heads, as Keras' losses and logs have them.
 
     Args:
-        outputs: Shape (batch, units).
-        from_logits: Whether `outputs` are logits; otherwise they are
-            returned as they are.
+        network: A Keras model.
+        outputs: What it gives: a tensor, or a structure of tensors.
 
     Returns:
-        Tensor of the same shape, float32.
+        A name for each tensor, in `keras.tree` order: the keys of dicts, else
+        the names of the layers that end a functional model, else positions.
     """
-    outputs = tf.cast(outputs, "float32")
-    if not from_logits:
-        return outputs
-    if outputs.shape[-1] == 1:
-        return tf.sigmoid(outputs)
-    return tf.nn.softmax(outputs)
-
-
-def mean_probabilities(
-    outputs: Sequence[tf.Tensor], live: tf.Tensor, from_logits: bool
-) -> tf.Tensor:
-    """The ensemble: the mean of the live networks' probabilities.
-
-    Args:
-        outputs: N predictions of shape (batch, units).
-        live: Shape (N,), float32; if none is live, all count.
-        from_logits: Whether `outputs` are logits.
-
-    Returns:
-        Shape (batch, units), float32.
-    """
-    live = tf.where(tf.reduce_any(live > 0), live, tf.ones_like(live))
-    total = tf.add_n(
-        [
-            tf.where(alive, as_probabilities(output, from_logits), 0.0)
-            for alive, output in zip(tf.unstack(live > 0), outputs, strict=True)
-        ]
-    )
-    return total / tf.reduce_sum(live)
+    paths = [path for path, _ in keras.tree.flatten_with_path(outputs)]
+    if isinstance(outputs, dict):
+        return ["/".join(map(str, path)) for path in paths]
+    names = getattr(network, "output_names", None)
+    if names and len(names) == len(paths):
+        return list(names)
+    if len(paths) == 1:
+        return ["output"]
+    return [f"output_{i}" for i in range(len(paths))]

@@ -5,17 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_graft.acceleration.switch import combined
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import MutualDistillation
 from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.structure.conv_layers import leaf_layers
-from keras_graft.structure.outputs import final_activation
 from keras_graft.trainer.labels import check_from_logits
-from keras_graft.trainer.labels import label_kind
-from keras_graft.trainer.labels import uses_logits
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,9 +34,10 @@ def check_networks(networks: Sequence[keras.Model]) -> None:
                 "`networks` must be Keras models. Received at position "
                 f"{k}: {network!r}"
             )
+        _refuse_own_step(k, network)
         for path, layer in leaf_layers(network):
             first = owner.setdefault(id(layer), k)
-            if first != k:
+            if first != k and not _is_frozen(layer):
                 raise ValueError(
                     f"network_{first} and network_{k} share the layer "
                     f"'{path}'. Networks must share nothing: build each one "
@@ -48,13 +45,37 @@ def check_networks(networks: Sequence[keras.Model]) -> None:
                 )
         for variable in network.variables:
             first = owner.setdefault(id(variable), k)
-            if first != k:
+            if first != k and variable.trainable:
                 raise ValueError(
                     f"network_{first} and network_{k} share the variable "
                     f"'{variable.path}'. Networks must share nothing: build "
                     "each one anew, or copy one with "
                     "keras.models.clone_model."
                 )
+
+
+def _is_frozen(layer):
+    """Whether training changes nothing in a layer, so that it can be shared."""
+    return not layer.trainable
+
+
+def _refuse_own_step(k, network):
+    for method in ("train_step", "test_step"):
+        if getattr(type(network), method) is not getattr(keras.Model, method):
+            raise ValueError(
+                f"network_{k} is a {type(network).__name__}, which has a "
+                f"{method} of its own. The trainer takes one step for all "
+                "networks, and would not call it. Put what it does into the "
+                "loss, into compute_loss or into layers, or give the model "
+                "inside of it."
+            )
+    if getattr(network, "preprocessor", None) is not None:
+        raise ValueError(
+            f"network_{k} is a {type(network).__name__} with a preprocessor, "
+            "which its own fit calls and the trainer does not. Set "
+            "`network.preprocessor = None` and map the preprocessor over the "
+            "data, in training and where the shipped network is used."
+        )
 
 
 def check_loss(loss: Any, networks: Sequence[keras.Model]) -> None:
@@ -276,43 +297,22 @@ def check_terms_ready(terms: Sequence[DistillationTerm], method: str) -> None:
             )
 
 
-def takes_logits(loss: Any, network: keras.Model, distils: bool) -> bool:
-    """Whether networks give logits, by the loss where it tells.
-
-    Args:
-        loss: What `compile(loss=...)` was given.
-        network: One of the networks.
-        distils: Whether the trainer has distillation terms.
-    """
-    if uses_logits(loss) or label_kind(loss) is not None:
-        return uses_logits(loss)
-    # Distillation is for classes only, so that linear means logits; else the
-    # networks may predict anything.
-    return distils and final_activation(network) == "linear"
-
-
-def check_outputs(
-    outputs: Sequence[tf.Tensor], terms: Sequence[DistillationTerm]
-) -> None:
-    """Refuses networks whose outputs differ or cannot be distilled.
+def check_outputs(outputs: Sequence[Any]) -> None:
+    """Refuses networks whose outputs differ.
 
     Args:
         outputs: The networks' symbolic outputs.
-        terms: The trainer's terms.
 
     Raises:
         ValueError: Naming the shapes.
     """
-    shapes = [tuple(output.shape[1:]) for output in outputs]
+    shapes = [
+        keras.tree.map_structure(lambda o: tuple(o.shape[1:]), output)
+        for output in outputs
+    ]
     for k, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ValueError(
                 "All networks must have the same outputs. network_0 has "
                 f"outputs of shape {shapes[0]}, network_{k} of {shape}."
             )
-    if terms and (len(shapes[0]) != 1 or shapes[0][0] < 2):
-        raise ValueError(
-            "Distillation needs one output for each of two or more "
-            f"classes. The networks have outputs of shape {shapes[0]}; "
-            "use distillation=None."
-        )

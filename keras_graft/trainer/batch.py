@@ -45,7 +45,7 @@ class Batch:
             views_of(y, num_networks),
             views_of(weights, num_networks),
             not has_views(y, num_networks),
-            tf.shape(keras.tree.flatten(x)[0])[0],
+            num_examples(x),
         )
 
     def first(self, size: tf.Tensor) -> "Batch":
@@ -62,3 +62,18 @@ class Batch:
             weights=cut(self.weights),
             size=size,
         )
+
+
+def num_examples(x: Any) -> tf.Tensor:
+    """Examples in a batch of inputs, an integer scalar.
+
+    Args:
+        x: Dense, sparse or ragged tensors, nested in any way; None for
+            optional inputs.
+    """
+    first = next(t for t in keras.tree.flatten(x) if t is not None)
+    if isinstance(first, tf.SparseTensor):
+        return tf.cast(first.dense_shape[0], "int32")
+    if isinstance(first, tf.RaggedTensor):
+        return tf.cast(first.nrows(), "int32")
+    return tf.shape(first)[0]

@@ -9,7 +9,7 @@ import keras
 from keras_graft.optimizers.network_optimizers import with_loss_scales
 from keras_graft.trainer.arguments import check_compiled
 from keras_graft.trainer.arguments import check_loss
-from keras_graft.trainer.arguments import takes_logits
+from keras_graft.trainer.losses import has_own_loss
 from keras_graft.trainer.scoring import Scoring
 
 
@@ -57,22 +57,22 @@ class CompileArguments:
             "jit_compile": self.jit_compile,
         }
 
-    def scoring(
-        self, networks: Sequence[keras.Model], distils: bool
-    ) -> Scoring:
+    def scoring(self, networks: Sequence[keras.Model]) -> Scoring:
         """Loss and metrics, in the current strategy's scope.
 
         Args:
             networks: N models.
-            distils: Whether the trainer has distillation terms.
         """
+        for network in filter(has_own_loss, networks):
+            # It asks for the compiled loss.
+            network.compile(loss=self.loss, loss_weights=self.loss_weights)
         return Scoring(
             len(networks),
             self.loss,
             self.loss_weights,
             self.metrics,
             self.weighted_metrics,
-            from_logits=takes_logits(self.loss, networks[0], distils),
+            getattr(networks[0], "output_names", None),
         )
 
     def scaled_optimizers(

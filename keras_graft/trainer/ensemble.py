@@ -10,14 +10,19 @@ from keras_graft.acceleration import resolve_acceleration
 from keras_graft.acceleration.switch import Accelerate
 from keras_graft.distribution.keras_gaps import HiddenFromSaving
 from keras_graft.distribution.keras_gaps import Prebuilt
-from keras_graft.structure.outputs import final_activation
+from keras_graft.structure.heads import Head
 from keras_graft.trainer import step
 from keras_graft.trainer.arguments import check_networks
 from keras_graft.trainer.arguments import renamed
+from keras_graft.trainer.head_kinds import heads_of
 from keras_graft.trainer.health import Health
 from keras_graft.trainer.health import StatusList
+from keras_graft.trainer.losses import has_own_loss
 from keras_graft.trainer.scoring import Scoring
 from keras_graft.trainer.views import views_of
+
+# A kind for all outputs, or one for each by name; None where they tell.
+Heads = str | dict[str, str] | None
 
 
 class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
@@ -28,6 +33,7 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
             share no layer.
         monitor: As for `GraftTrainer`.
         accelerate: Likewise.
+        heads: Likewise.
         **kwargs: As for `keras.Model`.
 
     Raises:
@@ -44,6 +50,7 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         networks: Sequence[keras.Model],
         monitor: str,
         accelerate: Accelerate,
+        heads: Heads = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,6 +61,7 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         self._networks = networks
         self.monitor = monitor
         self.accelerate = accelerate
+        self.heads = heads
         self._acceleration = resolve_acceleration(accelerate)
         self.health = Health(self)
         # Loss and metrics, once a subclass is compiled.
@@ -103,6 +111,7 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
             ],
             monitor=self.monitor,
             accelerate=self.accelerate,
+            heads=self.heads,
         )
         return config
 
@@ -132,11 +141,14 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         return step.StepParts(
             self._networks,
             self.health,
-            from_logits=self._from_logits,
+            heads_of=self.heads_of,
             strategy=self.distribute_strategy,
             accelerate=fast,
             # XLA compiles a function anew for each of its calls.
-            share=fast and not self.jit_compile,
+            share=fast
+            and not self.jit_compile
+            # It may look at what its layers have added.
+            and not any(map(has_own_loss, self._networks)),
             recompute=self._acceleration.recompute,
             **more,
         )
@@ -145,8 +157,26 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
     def _num_replicas(self):
         return self.distribute_strategy.num_replicas_in_sync
 
+    def heads_of(self, outputs: Any) -> tuple[Head, ...]:
+        """What the outputs of a network mean.
+
+        Args:
+            outputs: What a network gives, symbolic or not.
+
+        Returns:
+            A `Head` for each tensor of it, in `keras.tree` order.
+
+        Raises:
+            ValueError: If that is not known: `heads` has to say it.
+        """
+        return heads_of(
+            self._networks[0],
+            outputs,
+            self.loss if self.compiled else None,
+            self.heads,
+            needed=self._needs_heads,
+        )
+
     @property
-    def _from_logits(self):
-        if self._scoring is not None:
-            return self._scoring.from_logits
-        return final_activation(self._networks[0]) == "linear"
+    def _needs_heads(self):
+        return self.num_networks > 1

@@ -11,6 +11,8 @@ import tensorflow as tf
 from keras_graft.acceleration.shared_function import through_one_function
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import FeatureTaps
+from keras_graft.structure.graph import mask_of
+from keras_graft.structure.graph import with_mask
 from keras_graft.trainer.views import views_of
 
 
@@ -19,20 +21,28 @@ class Predictions:
     """What N networks made of a batch, an entry for each of them.
 
     Attributes:
-        outputs: Tensors of shape (batch, units).
+        outputs: Tensors of shape (batch, ...), or one and the same structure
+            of them each; with masks, where Keras' layers made some.
         features: The outputs of the tapped layers by name, or None.
         losses: Lists of the networks' own losses (regularisers), scalars.
         shared: Whether one function computed all of it.
     """
 
-    outputs: list[tf.Tensor]
+    outputs: list
     features: list[dict[str, tf.Tensor]] | None
     losses: list[list[tf.Tensor]]
     shared: bool
 
     def first(self, size: tf.Tensor) -> "Predictions":
         """The same with the outputs of `size` examples."""
-        outputs = [output[:size] for output in self.outputs]
+
+        def cut(output):
+            mask = mask_of(output)
+            return with_mask(
+                output[:size], None if mask is None else mask[:size]
+            )
+
+        outputs = [keras.tree.map_structure(cut, o) for o in self.outputs]
         return dataclasses.replace(self, outputs=outputs)
 
 
@@ -53,31 +63,44 @@ def symbolic_outputs(networks: Sequence[keras.Model], x: Any) -> list:
         x: A batch of one example, or a view of it for each network.
     """
     return [
-        forward(network, keras.tree.map_structure(_symbolic, view), False)
+        forward(network, _symbolic_like(view), False)
         for network, view in zip(
             networks, views_of(x, len(networks)), strict=True
         )
     ]
 
 
-def _symbolic(tensor):
-    return keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)
+def _symbolic_like(view):
+    def symbolic(tensor):
+        if tensor is None:
+            return None  # An optional input.
+        return keras.KerasTensor(
+            (None, *tensor.shape[1:]),
+            tensor.dtype.name,
+            sparse=isinstance(tensor, tf.SparseTensor),
+            ragged=isinstance(tensor, tf.RaggedTensor),
+        )
+
+    return keras.tree.map_structure(symbolic, view)
 
 
 def feature_taps(
-    networks: Sequence[keras.Model], terms: Sequence[DistillationTerm]
+    networks: Sequence[keras.Model],
+    terms: Sequence[DistillationTerm],
+    outputs: Any,
 ) -> FeatureTaps | None:
     """The taps that the terms need, or None if they look at no inner layer.
 
     Args:
         networks: N built models.
         terms: The distillation terms that are in the graph.
+        outputs: What a network gives, symbolic.
 
     Raises:
         ValueError: If a network lacks a layer that a term looks at.
     """
     names = [name for term in terms for name in term.feature_layers]
-    return FeatureTaps(networks, names) if names else None
+    return FeatureTaps(networks, names, outputs) if names else None
 
 
 def forward_all(
@@ -104,9 +127,13 @@ def forward_all(
 
     def calls(k):
         def call(x):
-            if taps is None:
-                return forward(networks[k], x, training), {}
-            return taps(k, x, training)
+            outputs, features = (
+                (forward(networks[k], x, training), {})
+                if taps is None
+                else taps(k, x, training)
+            )
+            masks = [mask_of(tensor) for tensor in keras.tree.flatten(outputs)]
+            return outputs, features, masks
 
         return call
 
@@ -122,7 +149,11 @@ def forward_all(
             (*call(x), network.losses)
             for network, call, x in zip(networks, each, views, strict=True)
         ]
-    outputs, features, losses = (
+    outputs, features, masks, losses = (
         list(part) for part in zip(*found, strict=True)
     )
+    for of_network, of_masks in zip(outputs, masks, strict=True):
+        flat = keras.tree.flatten(of_network)
+        for tensor, mask in zip(flat, of_masks, strict=True):
+            with_mask(tensor, mask)  # A function does not hand it on.
     return Predictions(outputs, features if taps else None, losses, shared)

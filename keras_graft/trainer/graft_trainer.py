@@ -14,6 +14,7 @@ from keras_graft.trainer import callback_order
 from keras_graft.trainer import step
 from keras_graft.trainer.compile_arguments import CompileArguments
 from keras_graft.trainer.ensemble import Ensemble
+from keras_graft.trainer.ensemble import Heads
 from keras_graft.trainer.fit_input import fit_input
 from keras_graft.trainer.inputs import first_example
 from keras_graft.trainer.labels import label_errors_named
@@ -71,6 +72,9 @@ class GraftTrainer(Ensemble):
             little faster, for more memory. Turns itself off, with a warning,
             on a Keras or TensorFlow that it was not tested with. Defaults to
             True.
+        heads: What the outputs mean, where loss and last layer do not tell:
+            one of `structure.heads.KINDS`, such as `"class_logits"`, or a
+            dict of them by output. Defaults to None.
         name: As for `keras.Model`, like `trainable` and `dtype`.
 
     Raises:
@@ -102,6 +106,7 @@ class GraftTrainer(Ensemble):
         fused_batch_norm: bool | None = None,
         recompute: bool | None = None,
         accelerate: Accelerate = True,
+        heads: Heads = None,
         *,
         name: str | None = None,
         trainable: bool = True,
@@ -111,6 +116,7 @@ class GraftTrainer(Ensemble):
             networks,
             monitor,
             accelerate_from(accelerate, fused_batch_norm, recompute),
+            heads,
             name=name,
             trainable=trainable,
             dtype=dtype,
@@ -164,9 +170,7 @@ class GraftTrainer(Ensemble):
         given.check(self._networks, self._num_replicas)
         super().compile(optimizer=None, **given.of_any_model())
         with self.distribute_strategy.scope():
-            self._scoring = given.scoring(
-                self._networks, bool(self.distillation)
-            )
+            self._scoring = given.scoring(self._networks)
             # A list of its own: this is what Keras' saving walks.
             self._optimizers = given.scaled_optimizers(self._networks)
         self._preparation = None
@@ -332,6 +336,10 @@ class GraftTrainer(Ensemble):
             terms=arguments.active_terms(self.distillation, self.num_networks),
             taps=self._preparation.taps if self._preparation else None,
         )
+
+    @property
+    def _needs_heads(self):
+        return self.num_networks > 1 or bool(self.distillation)
 
     def _assert_ready(self, method):
         trains = method in ("fit", "train_on_batch")

@@ -21,6 +21,10 @@ _CROSSENTROPIES = {
 }
 
 
+# Classes whose names are no snakes.
+_WRITTEN_ALIKE = {"c_t_c": "ctc", "k_l_divergence": "kl_divergence"}
+
+
 def label_kind(loss: Any) -> str | None:
     """The labels that a loss takes.
 
@@ -32,12 +36,34 @@ def label_kind(loss: Any) -> str | None:
         `"sparse"`, `"one-hot"` or `"binary"` for the crossentropies of
         Keras, None for any other loss.
     """
+    return _CROSSENTROPIES.get(loss_name(loss))
+
+
+def loss_name(loss: Any) -> str:
+    """Name of a loss, as `"mean_squared_error"`.
+
+    Args:
+        loss: A name, a function, a partial of one or a `keras.losses.Loss`.
+    """
     if isinstance(loss, str):
+        if loss.lower() in ("crossentropy", "ce"):
+            return loss  # Which one, Keras sees from the labels.
         loss = keras.losses.get(loss)
     if isinstance(loss, functools.partial):
-        return label_kind(loss.func)
+        return loss_name(loss.func)
+    if isinstance(loss, keras.losses.Loss):
+        of_keras = [c for c in type(loss).__mro__ if _is_of_keras(c)]
+        name = _snake_case(of_keras[0].__name__)
+        if of_keras[0] is not keras.losses.Loss:
+            return _WRITTEN_ALIKE.get(name, name)
+        return type(loss).__name__
     name = getattr(loss, "__name__", None) or type(loss).__name__
-    return _CROSSENTROPIES.get(_snake_case(name))
+    # What others call by a name of Keras' need not be the same.
+    return name if _is_of_keras(loss) else f"{name}()"
+
+
+def _is_of_keras(kind):
+    return str(getattr(kind, "__module__", "")).startswith("keras.")
 
 
 def uses_logits(loss: Any) -> bool:
@@ -86,7 +112,7 @@ def check_from_logits(network: keras.Model, loss: Any, name: str) -> None:
         )
 
 
-def check_labels(labels: Any, units: int, loss: Any) -> None:
+def check_labels(labels: Any, units: int, loss: Any, rank: int = 2) -> None:
     """Refuses labels that do not fit the units and the loss.
 
     Args:
@@ -94,6 +120,8 @@ def check_labels(labels: Any, units: int, loss: Any) -> None:
             Values are looked at where they are NumPy arrays.
         units: Number of output units of the networks.
         loss: What `compile(loss=...)` was given.
+        rank: Rank of the networks' output: 2 for one prediction an image,
+            more where there is one for each pixel or step. Defaults to 2.
 
     Raises:
         ValueError: If the shape or a value does not fit.
@@ -109,12 +137,16 @@ def check_labels(labels: Any, units: int, loss: Any) -> None:
         )
     if kind != "sparse":
         return
-    if len(shape) > 1 and shape[-1] not in (1, None):
+    one_each = len(shape) == rank - 1
+    if not one_each and (len(shape) != rank or shape[-1] not in (1, None)):
+        wanted = ", ".join(["batch", *["..."] * (rank > 2)])
         raise ValueError(
-            "The loss takes integer labels of shape (batch,). Received "
-            f"labels of shape {shape}. Use CategoricalCrossentropy for "
-            "one-hot labels."
+            f"The loss takes integer labels of shape ({wanted},), one for each "
+            f"prediction. Received labels of shape {shape}. Use "
+            "CategoricalCrossentropy for one-hot labels."
         )
+    if isinstance(labels, np.ndarray) and labels.size:
+        labels = labels[labels != getattr(loss, "ignore_class", None)]
     if isinstance(labels, np.ndarray) and labels.size:
         low, high = labels.min(), labels.max()
         if low < 0 or high >= units:

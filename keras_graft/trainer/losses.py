@@ -1,15 +1,20 @@
 """The losses of a step, and who is finite enough to take part in it."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_graft.distillation import DistillationInputs
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distribution.replicas import all_finite
-from keras_graft.structure.outputs import as_logits
+from keras_graft.structure.graph import mask_of
+from keras_graft.structure.graph import with_mask
+from keras_graft.structure.heads import Head
+from keras_graft.structure.heads import map_heads
 from keras_graft.trainer.batch import Batch
 from keras_graft.trainer.forward import Predictions
 
@@ -39,18 +44,28 @@ class Losses:
         return [supervised + term for supervised, term in parts]
 
 
+def has_own_loss(network: keras.Model) -> bool:
+    """Whether a network has a `compute_loss` of its own."""
+    return type(network).compute_loss is not keras.Model.compute_loss
+
+
 def supervised_losses(
+    networks: Sequence[keras.Model],
     scoring: Any,
     batch: Batch,
     predictions: Predictions,
+    training: bool,
     num_replicas: int,
 ) -> list[tf.Tensor]:
     """Compiled loss plus the network's own losses (regularisers).
 
     Args:
+        networks: N models; what one with a `compute_loss` of its own returns
+            is its loss.
         scoring: The trainer's `Scoring`.
         batch: This replica's part of the batch.
         predictions: What the networks made of it.
+        training: Whether the networks train.
         num_replicas: Number of replicas in sync.
 
     Returns:
@@ -58,6 +73,9 @@ def supervised_losses(
     """
     losses = []
     for k, output in enumerate(predictions.outputs):
+        if has_own_loss(networks[k]):
+            losses.append(_own_loss(networks[k], k, batch, output, training))
+            continue
         loss = scoring.supervised_loss(
             k, batch.labels[k], output, batch.weights[k]
         )
@@ -67,24 +85,42 @@ def supervised_losses(
     return losses
 
 
+def _own_loss(network, k, batch, output, training):
+    # The argument is newer than many a model (Keras 3.3).
+    parameters = inspect.signature(network.compute_loss).parameters
+    more = {"training": training} if "training" in parameters else {}
+    loss = network.compute_loss(
+        x=batch.inputs[k],
+        y=batch.labels[k],
+        y_pred=output,
+        sample_weight=batch.weights[k],
+        **more,
+    )
+    return tf.cast(loss, "float32")
+
+
 def finite_networks(
-    outputs: Sequence[tf.Tensor], supervised: Sequence[tf.Tensor]
+    outputs: Sequence, supervised: Sequence[tf.Tensor]
 ) -> tf.Tensor:
     """Shape (N,): 1.0 where predictions and loss are finite everywhere."""
     return tf.stack(
         [
-            all_finite([output, loss])
+            all_finite([*keras.tree.flatten(output), loss])
             for output, loss in zip(outputs, supervised, strict=True)
         ]
     )
 
 
-def finite_outputs(
-    outputs: Sequence[tf.Tensor], live: tf.Tensor
-) -> list[tf.Tensor]:
+def finite_outputs(outputs: Sequence, live: tf.Tensor) -> list:
     """The predictions, with zeros for the networks that are not live."""
+
+    def where(alive):
+        return lambda output: with_mask(
+            tf.where(alive, output, tf.zeros_like(output)), mask_of(output)
+        )
+
     return [
-        tf.where(alive, output, tf.zeros_like(output))
+        keras.tree.map_structure(where(alive), output)
         for alive, output in zip(tf.unstack(live > 0), outputs, strict=True)
     ]
 
@@ -119,7 +155,7 @@ def distillation_losses(
     batch: Batch,
     predictions: Predictions,
     live: tf.Tensor,
-    from_logits: bool,
+    heads: Sequence[Head],
     num_replicas: int,
     iterations: Sequence[Any],
 ) -> list[tf.Tensor]:
@@ -130,7 +166,7 @@ def distillation_losses(
         batch: This replica's part of the batch.
         predictions: What the networks made of it.
         live: Shape (N,), float32: who may teach.
-        from_logits: Whether the networks give logits.
+        heads: What the networks' outputs mean.
         num_replicas: Number of replicas in sync.
         iterations: The steps that each network's optimizer has taken; terms
             whose weight is a schedule need them.
@@ -140,13 +176,15 @@ def distillation_losses(
     """
     if not terms:
         return [tf.zeros([])] * len(predictions.outputs)
-    logits = [
-        as_logits(output, from_logits)
-        for output in finite_outputs(predictions.outputs, live)
-    ]
+    finite = finite_outputs(predictions.outputs, live)
     given = DistillationInputs(
         inputs=batch.inputs,
-        logits=logits,
+        logits=[
+            keras.tree.flatten(map_heads(Head.logits, output, heads))
+            for output in finite
+        ],
+        heads=heads,
+        masks=[mask_of(tensor) for tensor in keras.tree.flatten(finite[0])],
         live=live,
         sample_weights=batch.weights,
         iterations=iterations,

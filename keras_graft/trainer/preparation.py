@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_graft.distillation import FeatureTaps
+from keras_graft.structure.heads import Head
 from keras_graft.trainer.arguments import active_terms
 from keras_graft.trainer.arguments import check_outputs
 from keras_graft.trainer.forward import feature_taps
@@ -22,13 +23,20 @@ class Preparation:
 
     Attributes:
         num_networks: N.
-        num_units: Output units of a network.
+        heads: What the outputs of a network mean.
+        shape: Shape of the first head's output, without the batch.
         taps: What the distillation terms look at inside of the networks.
     """
 
     num_networks: int
-    num_units: int
+    heads: tuple[Head, ...]
+    shape: tuple
     taps: FeatureTaps | None
+
+    @property
+    def num_units(self) -> int:
+        """Output units of the first head."""
+        return self.shape[-1]
 
     def check_labels(
         self, x: Any, y: Any, validation_data: Any, loss: Any
@@ -52,7 +60,12 @@ class Preparation:
             labels = all_labels(inputs, labels)
             if labels is not None:
                 for part in views_of(labels, self.num_networks):
-                    check_labels(part, self.num_units, loss)
+                    self._check(part, loss)
+
+    def _check(self, labels, loss):
+        # Of several heads Keras says what does not fit.
+        if len(self.heads) == 1 and not keras.tree.is_nested(labels):
+            check_labels(labels, self.num_units, loss, len(self.shape) + 1)
 
 
 def prepare(
@@ -74,8 +87,13 @@ def prepare(
     networks, terms = trainer.networks, trainer.distillation
     with trainer.distribute_strategy.scope():
         outputs = symbolic_outputs(networks, x)
-        check_outputs(outputs, terms)
-        taps = feature_taps(networks, active_terms(terms, len(networks)))
+        check_outputs(outputs)
+        heads = trainer.heads_of(outputs[0])
+        active = active_terms(terms, len(networks))
+        for term in active:
+            term.check_heads(heads)
+        taps = feature_taps(networks, active, outputs[0])
         trainer.optimizer.build_for(networks)
         scoring.build_from(y, outputs[0], sample_weight)
-    return Preparation(len(networks), outputs[0].shape[-1], taps)
+    shape = tuple(keras.tree.flatten(outputs[0])[0].shape[1:])
+    return Preparation(len(networks), heads, shape, taps)

@@ -12,8 +12,13 @@ from keras_graft.trainer.views import views_of
 class _Scorer(keras.Model):
     """Holds one compiled loss and one set of compiled metrics."""
 
-    def __init__(self, loss, loss_weights, metrics, weighted_metrics):
+    def __init__(
+        self, loss, loss_weights, metrics, weighted_metrics, output_names
+    ):
         super().__init__()
+        if output_names:
+            # Keras goes by them where losses and metrics have keys.
+            self.output_names = output_names
         self.compile(
             optimizer=None,
             loss=loss,
@@ -37,7 +42,7 @@ class Scoring:
         metrics: As for `keras.Model.compile`; each network and the ensemble
             get copies.
         weighted_metrics: Likewise.
-        from_logits: Whether the networks give logits.
+        output_names: Names of the networks' outputs where they tell them.
     """
 
     def __init__(
@@ -47,12 +52,18 @@ class Scoring:
         loss_weights,
         metrics,
         weighted_metrics,
-        from_logits,
+        output_names=None,
     ):
-        arguments = (loss, loss_weights, metrics, weighted_metrics)
-        self.from_logits = from_logits
+        arguments = (
+            loss,
+            loss_weights,
+            metrics,
+            weighted_metrics,
+            output_names,
+        )
         self.scorers = [_Scorer(*arguments) for _ in range(num_networks)]
         self.ensemble = _Scorer(*arguments)
+        self._kept_back: dict[int, list] = {}
         self.mean_loss = keras.metrics.Mean(name="loss")
         self.distillation_loss = keras.metrics.Mean(name="distillation_loss")
         # Examples that the ensemble was scored on; reset like a metric.
@@ -86,19 +97,36 @@ class Scoring:
         num_networks = len(self.scorers)
         labels = views_of(y, num_networks)[0]
         weights = views_of(sample_weight, num_networks)[0]
-        predictions = tf.zeros([1, *output.shape[1:]])
+        predictions = keras.tree.map_structure(_zeros_like, output)
+        several = len(keras.tree.flatten(output)) > 1
         for scorer in [*self.scorers, self.ensemble]:
             # Nothing is counted: a stateless scope drops the updates.
             with keras.StatelessScope():
+                # Of several heads, Keras counts each loss for itself.
+                if several and scorer is not self.ensemble:
+                    scorer.compute_loss(None, labels, predictions, weights)
                 scorer.compute_metrics(None, labels, predictions, weights)
 
     def supervised_loss(
         self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any
     ) -> tf.Tensor:
-        """The compiled loss of network k, divided by the replica count."""
-        return self.scorers[k].compute_loss(
-            y=y, y_pred=y_pred, sample_weight=sample_weight
-        )
+        """The compiled loss of network k, divided by the replica count.
+
+        Of several heads Keras counts the losses at once, which is kept back
+        until it is known whether the network is live: see `update_losses`.
+        """
+        scorer = self.scorers[k]
+        counts = _loss_counts(scorer)
+        if not counts:
+            return scorer.compute_loss(
+                y=y, y_pred=y_pred, sample_weight=sample_weight
+            )
+        with keras.StatelessScope() as scope:
+            loss = scorer.compute_loss(
+                y=y, y_pred=y_pred, sample_weight=sample_weight
+            )
+        self._kept_back[k] = [scope.get_current_value(v) for v in counts]
+        return loss
 
     def update_losses(
         self,
@@ -126,6 +154,11 @@ class Scoring:
         self.distillation_loss.update_state(
             mean(distillation_losses), batch * some
         )
+        for k, alive in enumerate(tf.unstack(live > 0)):
+            counts = _loss_counts(self.scorers[k])
+            new = self._kept_back.pop(k, counts)
+            for variable, value in zip(counts, new, strict=True):
+                variable.assign(tf.where(alive, value, variable.value))
         counted = tf.unstack(batch * live)
         for k, tracker in enumerate(self.network_losses):
             tracker.update_state(losses[k], counted[k])
@@ -154,22 +187,20 @@ class Scoring:
             labels: The labels of each network.
             predictions: N tensors of shape (batch, units).
             sample_weights: N tensors of shape (batch,) or None.
-            ensemble: Mean probabilities, shape (batch, units); None where
-                the networks saw different labels, so that there is none.
+            ensemble: What the ensemble predicts, in the form that a network
+                gives; None where the networks saw different labels, so that
+                there is none.
         """
         for k, scorer in enumerate(self.scorers):
             scorer.compute_metrics(
                 None, labels[k], predictions[k], sample_weights[k]
             )
         if ensemble is not None:
-            if self.from_logits:
-                ensemble = tf.math.log(
-                    tf.maximum(ensemble, keras.config.epsilon())
-                )
             self.ensemble.compute_metrics(
                 None, labels[0], ensemble, sample_weights[0]
             )
-            self._ensemble_examples.update_state(tf.shape(ensemble)[0])
+            first = keras.tree.flatten(ensemble)[0]
+            self._ensemble_examples.update_state(tf.shape(first)[0])
 
     def results(self, live: tf.Tensor) -> dict:
         """All logs by name.
@@ -197,9 +228,26 @@ class Scoring:
             logs[name] = tf.reduce_sum(values * live) / tf.reduce_sum(live)
             for k, score in enumerate(scores):
                 logs[f"network_{k}_{name}"] = score[name]
+            if name not in ensemble:
+                continue  # The loss of a head: an ensemble has none.
             value = tf.cast(ensemble[name], "float32")
             logs[f"ensemble_{name}"] = tf.where(scored, value, float("nan"))
         return logs
+
+
+def _zeros_like(output):
+    return tf.zeros([1, *(size or 1 for size in output.shape[1:])])
+
+
+def _loss_counts(scorer):
+    """The variables of the losses by head, where there are several."""
+    return [
+        variable
+        for metric in scorer.metrics
+        # A user's metrics take labels, which a plain mean does not.
+        if type(metric) is keras.metrics.Mean and metric.name != "loss"
+        for variable in metric.variables
+    ]
 
 
 def _copies(metrics):

@@ -1,6 +1,7 @@
 """One step of every network, as the method has it."""
 
 import dataclasses
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,13 @@ from keras_graft.distribution.keras_gaps import reducible
 from keras_graft.distribution.replicas import evenly_split
 from keras_graft.distribution.replicas import own_random_numbers
 from keras_graft.distribution.replicas import padded
-from keras_graft.structure.outputs import mean_probabilities
+from keras_graft.structure.graph import mask_of
+from keras_graft.structure.graph import with_mask
+from keras_graft.structure.heads import Head
+from keras_graft.structure.heads import map_heads
+from keras_graft.structure.heads import mean_outputs
 from keras_graft.trainer.batch import Batch
+from keras_graft.trainer.batch import num_examples
 from keras_graft.trainer.forward import Predictions
 from keras_graft.trainer.forward import forward_all
 from keras_graft.trainer.guard import once_drawn
@@ -40,7 +46,7 @@ class StepParts:
     Attributes:
         networks: N models.
         health: Which of them are live.
-        from_logits: Whether they give logits.
+        heads_of: What their outputs mean, as a function of one's outputs.
         strategy: The strategy that they were made under.
         accelerate: Whether to make layers faster, see `acceleration`.
         share: Whether networks that compute the same may share a function.
@@ -53,7 +59,7 @@ class StepParts:
 
     networks: Sequence[keras.Model]
     health: Health
-    from_logits: bool
+    heads_of: Callable[[Any], Sequence[Head]]
     strategy: Any
     accelerate: bool
     share: bool
@@ -86,9 +92,7 @@ def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
         with tapes_of(networks) as tapes:
             with own_random_numbers(networks):
                 predictions = _forward(parts, batch, training=True)
-            supervised = supervised_losses(
-                parts.scoring, batch, predictions, parts.num_replicas
-            )
+            supervised = _supervised(parts, batch, predictions, training=True)
             finite = finite_networks(predictions.outputs, supervised)
             losses = _losses(
                 parts, batch, predictions, supervised, finite * kept
@@ -121,9 +125,7 @@ def test_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
     with once_drawn(data):
         batch = Batch.of(data, len(parts.networks), parts.num_replicas)
         predictions = _forward(parts, batch, training=False)
-        supervised = supervised_losses(
-            parts.scoring, batch, predictions, parts.num_replicas
-        )
+        supervised = _supervised(parts, batch, predictions, training=False)
         finite = finite_networks(predictions.outputs, supervised)
         losses = _losses(parts, batch, predictions, supervised, finite)
         return _scores(parts, batch, predictions, losses, losses.supervised)
@@ -131,7 +133,7 @@ def test_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
 
 def predictions_of(
     parts: StepParts, inputs: Any, training: bool = False
-) -> tf.Tensor:
+) -> Any:
     """The ensemble's predictions: the mean of the live networks'.
 
     Args:
@@ -140,21 +142,25 @@ def predictions_of(
         training: Whether the networks train.
 
     Returns:
-        Probabilities, shape (batch, units), float32.
+        Probabilities, or values where heads have values, float32, in the
+        structure that a network gives.
     """
     networks = parts.networks
     views = views_of(inputs, len(networks))
     outputs = _called(parts, views, training, None).outputs
-    return mean_probabilities(outputs, parts.health.live(), parts.from_logits)
+    heads = parts.heads_of(outputs[0])
+    return mean_outputs(outputs, parts.health.live(), heads)
 
 
-def predict_step(parts: StepParts, data: Any) -> tf.Tensor:
+def predict_step(parts: StepParts, data: Any) -> Any:
     """`predictions_of` a replica's part of a batch, which may be empty."""
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     if parts.num_replicas == 1:
         return predictions_of(parts, x)
-    size = tf.shape(keras.tree.flatten(x)[0])[0]
-    return predictions_of(parts, padded(x))[:size]
+    size = num_examples(x)
+    return keras.tree.map_structure(
+        lambda output: output[:size], predictions_of(parts, padded(x))
+    )
 
 
 def _forward(parts, batch, training) -> Predictions:
@@ -178,6 +184,17 @@ def _called(parts, views, training, taps) -> Predictions:
         )
 
 
+def _supervised(parts, batch, predictions, training):
+    return supervised_losses(
+        parts.networks,
+        parts.scoring,
+        batch,
+        predictions,
+        training,
+        parts.num_replicas,
+    )
+
+
 def _losses(parts, batch, predictions, supervised, finite) -> Losses:
     live = finite * parts.health.not_retired()
     distillation = distillation_losses(
@@ -185,7 +202,7 @@ def _losses(parts, batch, predictions, supervised, finite) -> Losses:
         batch,
         predictions,
         live,
-        parts.from_logits,
+        parts.heads_of(predictions.outputs[0]),
         parts.num_replicas,
         [optimizer.iterations for optimizer in parts.optimizers],
     )
@@ -196,7 +213,14 @@ def _scores(parts, batch, predictions, losses, reported):
     outputs = finite_outputs(predictions.outputs, losses.live)
     ensemble = None
     if batch.shared_labels:
-        ensemble = mean_probabilities(outputs, losses.live, parts.from_logits)
+        heads = parts.heads_of(outputs[0])
+        mean = mean_outputs(outputs, losses.live, heads)
+        ensemble = map_heads(Head.like_outputs, mean, heads)
+        ensemble = keras.tree.map_structure(
+            lambda tensor, like: with_mask(tensor, mask_of(like)),
+            ensemble,
+            outputs[0],
+        )
     parts.scoring.update_losses(
         [loss * parts.num_replicas for loss in reported],
         [loss * parts.num_replicas for loss in losses.distillation],

@@ -180,7 +180,12 @@ def test_arguments_out_of_range_are_refused(arguments, message):
 
 def test_serialisation_round_trip():
     term = MutualDistillation(temperature=3, weight=0.5)
-    assert term.get_config() == {"temperature": 3.0, "weight": 0.5}
+    assert term.get_config() == {
+        "temperature": 3.0,
+        "weight": 0.5,
+        "head_weights": None,
+        "regression": False,
+    }
     loaded = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(term)
     )

@@ -10,8 +10,12 @@ from keras import layers
 import keras_graft
 from keras_graft.distillation import DistillationInputs
 from keras_graft.distillation import TeacherDistillation
+from keras_graft.structure.heads import Head
 
 BATCH, CLASSES = 6, 4
+
+
+CLASSES_HEAD = Head("output", "class_logits")
 
 
 def softmax(z):
@@ -69,8 +73,15 @@ def some_logits(n, seed=1):
     ]
 
 
+def all_targets(term, *views):
+    """What a term wants networks to predict that are shown these views."""
+    n = len(views)
+    given = DistillationInputs(views, some_logits(n), tf.ones([n]), [None] * n)
+    return term.targets(term.prepared(given), 0, given.heads[0])
+
+
 def targets_of(term, x, n=1):
-    targets, present = term.targets([x] * n, some_logits(n), tf.ones([n]))
+    targets, present = all_targets(term, *[x] * n)
     assert list(present) == [1.0] * n
     return [t.numpy() for t in targets]
 
@@ -96,19 +107,33 @@ def test_targets_are_the_mean_of_softened_teachers(temperature, ends_in):
     np.testing.assert_allclose(target.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("activation", [None, "softmax"])
-def test_a_subclassed_teacher_is_judged_by_its_predictions(activation):
+@pytest.mark.parametrize(
+    "activation, heads",
+    [(None, "class_logits"), ("softmax", "class_probabilities")],
+)
+def test_a_subclassed_teacher_is_asked_for(activation, heads):
     inner = dropping_out(0, activation)
     (expected,) = targets_of(TeacherDistillation(inner), inputs())
-    term = TeacherDistillation(Subclassed(inner))
-    (target,) = targets_of(term, inputs())
-    np.testing.assert_allclose(target, expected, rtol=1e-5)
+    hidden = Subclassed(inner)
+    with pytest.raises(ValueError, match="does not show how it ends.*heads="):
+        TeacherDistillation(hidden).check_heads([CLASSES_HEAD])
+    term = TeacherDistillation(hidden, heads=heads)
+    term.check_heads([CLASSES_HEAD])
+    np.testing.assert_array_equal(targets_of(term, inputs())[0], expected)
 
-    @tf.function
-    def in_a_graph(x):
-        return term.targets([x], some_logits(1), tf.ones([1]))[0][0]
 
-    np.testing.assert_allclose(in_a_graph(inputs()), expected, rtol=1e-5)
+def test_a_sigmoid_gives_no_logits_of_classes():
+    teacher = dropping_out(0, "sigmoid")
+    with pytest.raises(ValueError, match="ends in a sigmoid"):
+        TeacherDistillation(teacher).check_heads([CLASSES_HEAD])
+    labels = Head("output", "label_logits")
+    term = TeacherDistillation(teacher, 1.0)
+    term.check_heads([labels])
+    given = DistillationInputs(
+        [inputs()], some_logits(1), tf.ones([1]), [None], heads=[labels]
+    )
+    (target,), _ = term.targets(term.prepared(given), 0, labels)
+    np.testing.assert_allclose(target, teacher(inputs()), rtol=1e-4)
 
 
 def test_a_trainer_can_teach_with_its_ensemble():
@@ -148,7 +173,7 @@ def test_value_and_gradient_equal_numpy():
 def test_each_view_of_a_batch_is_shown_to_the_teacher():
     term = TeacherDistillation(dropping_out(0))
     x, y = inputs(0), inputs(1)
-    targets, _ = term.targets([x, y, x], some_logits(3), tf.ones([3]))
+    targets, _ = all_targets(term, x, y, x)
     of_x, of_y = targets_of(term, x)[0], targets_of(term, y)[0]
     for found, expected in zip(targets, [of_x, of_y, of_x], strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -163,7 +188,8 @@ def test_teachers_run_once_for_a_shared_batch():
             Counting.calls += 1
             return tf.zeros([BATCH, CLASSES]) + tf.reduce_sum(x)
 
-    targets_of(TeacherDistillation(Counting()), inputs(), n=3)
+    term = TeacherDistillation(Counting(), heads="class_logits")
+    targets_of(term, inputs(), n=3)
     assert Counting.calls == 1
 
 
@@ -220,7 +246,7 @@ def test_a_teacher_of_other_classes_is_refused():
     with pytest.raises(
         ValueError, match="the teacher 'wide' of 5 classes for networks of 4"
     ):
-        term.targets([inputs()], some_logits(1), tf.ones([1]))
+        all_targets(term, inputs())
 
 
 def test_a_loaded_term_names_the_teachers_it_needs():

@@ -127,6 +127,11 @@ def layers_of_a_layer():
     assert list(block._layers) == [block.inner]
 
 
+def mask_of_a_tensor():
+    masked = keras.layers.Masking()(np.array([[[0.0], [1.0]]]))
+    assert np.asarray(masked._keras_mask).tolist() == [[False, True]]
+
+
 def variables_of_an_optimizer():
     optimizer, model = built(keras.optimizers.SGD())
     assert [
@@ -255,6 +260,7 @@ CANARIES = {
     "_inbound_nodes": calls_of_a_layer,
     "_keras_history": maker_of_a_tensor,
     "_layers": layers_of_a_layer,
+    "_keras_mask": mask_of_a_tensor,
     "_trainable_variables": variables_of_an_optimizer,
     "_get_variable_index": variables_of_an_optimizer,
     "_model_variables_moving_average": averages_of_an_optimizer,

@@ -1,14 +1,13 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from builders import Subclassed
 from builders import functional
 from keras import layers
 
-from keras_graft.structure.outputs import as_logits
-from keras_graft.structure.outputs import as_probabilities
 from keras_graft.structure.outputs import final_activation
+from keras_graft.structure.outputs import final_activations
+from keras_graft.structure.outputs import head_names
 
 
 @pytest.mark.parametrize("name", ["linear", "softmax", "sigmoid", "relu"])
@@ -67,20 +66,18 @@ def test_an_activation_that_is_a_function_or_a_layer_is_no_surprise():
     assert final_activation(leaky) is None
 
 
-def test_logits_and_probabilities_turn_into_each_other():
-    logits = tf.constant([[1.0, -2.0, 0.5], [30.0, 0.0, -30.0]])
-    probabilities = as_probabilities(logits, from_logits=True)
-    np.testing.assert_allclose(probabilities, tf.nn.softmax(logits))
-    back = tf.nn.softmax(as_logits(probabilities, from_logits=False))
-    np.testing.assert_allclose(back, probabilities, atol=2e-7)
-    assert np.isfinite(as_logits(tf.constant([[1.0, 0.0]]), False)).all()
-    np.testing.assert_array_equal(as_logits(logits, True), logits)
-    np.testing.assert_array_equal(as_probabilities(logits, False), logits)
-
-
-def test_one_unit_is_a_sigmoid_and_half_precision_becomes_float32():
-    one = as_probabilities(tf.constant([[0.0], [2.0]]), from_logits=True)
-    np.testing.assert_allclose(one, [[0.5], [1 / (1 + np.exp(-2))]], rtol=1e-6)
-    half = tf.constant([[1.0, 2.0]], "float16")
-    assert as_logits(half, True).dtype == "float32"
-    assert as_probabilities(half, True).dtype == "float32"
+def test_heads_are_named_as_keras_names_them():
+    image = keras.Input((4,))
+    kind = layers.Dense(3, name="first")(image)
+    side = layers.Dense(2, activation="sigmoid", name="second")(image)
+    listed = keras.Model(image, [kind, side])
+    assert head_names(listed, listed.outputs) == ["first", "second"]
+    assert final_activations(listed) == ["linear", "sigmoid"]
+    keyed = keras.Model(image, {"side": side, "kind": kind})
+    outputs = keyed(np.zeros((1, 4)))
+    # In the order of `keras.tree`, which sorts keys.
+    assert head_names(keyed, outputs) == ["kind", "side"]
+    assert final_activations(keyed) == ["linear", "sigmoid"]
+    nested = {"a": {"x": 0, "y": 1}, "b": 2}
+    assert head_names(keras.Model(), nested) == ["a/x", "a/y", "b"]
+    assert head_names(Subclassed(), 0) == ["output"]
