@@ -55,33 +55,34 @@ def forward(network: keras.layers.Layer, x: Any, training: bool) -> tf.Tensor:
     return network(x)
 
 
-def symbolic_outputs(networks: Sequence[keras.Model], x: Any) -> list:
+def example_outputs(networks: Sequence[keras.Model], x: Any) -> list:
     """What networks give for a batch like `x`; builds those that are not.
 
     Args:
         networks: N models.
         x: A batch of one example, or a view of it for each network.
+
+    Returns:
+        For each network its outputs: symbolic ones, but where inputs are
+        sparse, ragged or left out, which Keras' symbolic calls do not know.
     """
     return [
-        forward(network, _symbolic_like(view), False)
+        forward(network, _symbolic(view), False)
         for network, view in zip(
             networks, views_of(x, len(networks)), strict=True
         )
     ]
 
 
-def _symbolic_like(view):
-    def symbolic(tensor):
-        if tensor is None:
-            return None  # An optional input.
-        return keras.KerasTensor(
-            (None, *tensor.shape[1:]),
-            tensor.dtype.name,
-            sparse=isinstance(tensor, tf.SparseTensor),
-            ragged=isinstance(tensor, tf.RaggedTensor),
-        )
-
-    return keras.tree.map_structure(symbolic, view)
+def _symbolic(view):
+    if not all(isinstance(t, tf.Tensor) for t in keras.tree.flatten(view)):
+        return view
+    return keras.tree.map_structure(
+        lambda tensor: keras.KerasTensor(
+            (None, *tensor.shape[1:]), tensor.dtype.name
+        ),
+        view,
+    )
 
 
 def feature_taps(

@@ -37,7 +37,7 @@ def check_not_empty(x: Any) -> None:
     elif not isinstance(x, types.GeneratorType):
         leaves = keras.tree.flatten(x)
         if not leaves or any(
-            leaf is not None and hasattr(leaf, "shape") and not len(leaf)
+            hasattr(leaf, "shape") and tuple(leaf.shape)[:1] == (0,)
             for leaf in leaves
         ):
             raise ValueError(empty)
@@ -156,9 +156,26 @@ def all_labels(x: Any, y: Any) -> Any:
 
 
 def _zeros(spec):
+    if isinstance(spec, tf.RaggedTensorSpec):
+        inner = [size or 1 for size in spec.shape[spec.ragged_rank + 1 :]]
+        empty = tf.zeros([0, *inner], spec.dtype)
+        for _ in range(spec.ragged_rank):
+            empty = tf.RaggedTensor.from_row_splits(empty, [0, 0])
+        return empty
+    if isinstance(spec, tf.SparseTensorSpec):
+        shape = [1, *(size or 1 for size in spec.shape[1:])]
+        return tf.sparse.from_dense(tf.zeros(shape, spec.dtype))
     shape = [1 if size is None else size for size in spec.shape]
     return tf.zeros([1, *shape[1:]] if shape else [], spec.dtype)
 
 
 def first_of(array):
-    return None if array is None else tf.convert_to_tensor(array[:1])
+    """A batch of the first example, of a dense, sparse or ragged array."""
+    if array is None:
+        return None
+    if isinstance(array, tf.SparseTensor):
+        size = tf.concat([[1], array.dense_shape[1:]], 0)
+        return tf.sparse.slice(array, tf.zeros_like(size), size)
+    if isinstance(array, tf.RaggedTensor):
+        return array[:1]
+    return tf.convert_to_tensor(array[:1])

@@ -9,8 +9,8 @@ from keras_graft.distillation import FeatureTaps
 from keras_graft.structure.heads import Head
 from keras_graft.trainer.arguments import active_terms
 from keras_graft.trainer.arguments import check_outputs
+from keras_graft.trainer.forward import example_outputs
 from keras_graft.trainer.forward import feature_taps
-from keras_graft.trainer.forward import symbolic_outputs
 from keras_graft.trainer.inputs import all_labels
 from keras_graft.trainer.labels import check_labels
 from keras_graft.trainer.scoring import Scoring
@@ -86,7 +86,7 @@ def prepare(
     """
     networks, terms = trainer.networks, trainer.distillation
     with trainer.distribute_strategy.scope():
-        outputs = symbolic_outputs(networks, x)
+        outputs = example_outputs(networks, x)
         check_outputs(outputs)
         heads = trainer.heads_of(outputs[0])
         active = active_terms(terms, len(networks))
