@@ -1,9 +1,18 @@
-"""Networks and trainers that tests of several parts make."""
+"""Data, networks and trainers that tests of several parts make."""
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 import keras_graft
+
+
+def batches(images, size=16, shuffle_seed=None):
+    """The fixture `images`, or arrays like it, as a dataset."""
+    dataset = tf.data.Dataset.from_tensor_slices(images)
+    if shuffle_seed is not None:
+        dataset = dataset.shuffle(64, seed=shuffle_seed)
+    return dataset.batch(size)
 
 
 def crossentropy(from_logits=True):
@@ -79,6 +88,19 @@ def make_trainer(networks, distillation="mutual", **changes):
     """A trainer, as `compiled` makes it."""
     trainer = keras_graft.GraftTrainer(networks, distillation=distillation)
     return compiled(trainer, **changes)
+
+
+def train_resumably(trainer, images, folder, *callbacks, epochs=3, **fit):
+    """A run in user code: graft, checkpoint, and it goes on if it can."""
+    checkpoint = keras_graft.RunCheckpoint(folder)
+    return trainer.fit(
+        keras_graft.data.EpochOrdered(images, batch_size=16, seed=0),
+        epochs=epochs,
+        initial_epoch=checkpoint.restore(trainer),
+        callbacks=[*callbacks, keras_graft.GraftCallback(), checkpoint],
+        verbose=0,
+        **fit,
+    )
 
 
 def functional(*last):

@@ -19,7 +19,6 @@ here, in a blink, before anything heavy is imported or any folder is made.
 
 from keras_graft.flags.command_line import FlagValues
 from keras_graft.flags.command_line import Settings
-from keras_graft.flags.command_line import absl_flags
 from keras_graft.flags.command_line import define
 from keras_graft.flags.command_line import flags_text
 from keras_graft.flags.command_line import parse
@@ -30,7 +29,6 @@ from keras_graft.flags.command_line import table
 __all__ = [
     "FlagValues",
     "Settings",
-    "absl_flags",
     "define",
     "flags_text",
     "parse",

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import compiled
+from builders import sgd
 
 import keras_graft
 from keras_graft.acceleration.fused_batch_norm import can_fuse
@@ -137,18 +139,16 @@ def test_layer_is_stock_again_afterwards_and_after_an_error():
     assert "call" not in vars(layer)
 
 
-def trained(fused, tmp_path=None):
+def trained(fused):
     networks = [
         keras_graft.models.build(
             "resnet8", 4, input_shape=(8, 8, 3), width=0.5, seed=k
         )
         for k in range(2)
     ]
-    trainer = keras_graft.GraftTrainer(networks, fused_batch_norm=fused)
-    trainer.compile(
-        keras.optimizers.SGD(0.05, momentum=0.9),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+    trainer = compiled(
+        keras_graft.GraftTrainer(networks, accelerate=fused),
+        optimizer=sgd(0.05),
     )
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (96, 8, 8, 3)).astype("uint8")

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import compiled
 
 import keras_graft
 from keras_graft.acceleration.fused_padding import fused_padding
@@ -170,10 +171,10 @@ def trained(fused):
         keras_graft.models.build("resnet8", num_classes=4, seed=k)
         for k in range(2)
     ]
-    trainer = keras_graft.GraftTrainer(networks, fused_batch_norm=fused)
-    trainer.compile(
-        keras.optimizers.SGD(0.01),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    trainer = compiled(
+        keras_graft.GraftTrainer(networks, accelerate=fused),
+        optimizer=keras.optimizers.SGD(0.01),
+        metrics=None,
     )
     x = np.random.default_rng(0).uniform(0, 255, (32, 32, 32, 3))
     trainer.fit(x, np.arange(32) % 4, batch_size=16, shuffle=False, verbose=0)

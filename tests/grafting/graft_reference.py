@@ -5,6 +5,10 @@ import types
 
 import numpy as np
 
+from keras_graft.grafting import GraftCallback
+
+# Networks that `assert_block` grafts.
+N = 3
 UNTOUCHED = "untouched"
 
 
@@ -117,3 +121,38 @@ def assert_graft(networks, governors, callback, **settings):
             )
             if governors[path] == UNTOUCHED:
                 np.testing.assert_array_equal(after[path], before[k][path])
+
+
+def assert_block(make, governors):
+    assert_graft([make() for _ in range(N)], governors, GraftCallback())
+
+
+def assert_kernels(make, governors, kernels):
+    """The same with blend="kernels": all else stays as it is."""
+    only = {path: path if path in kernels else UNTOUCHED for path in governors}
+    callback = GraftCallback(blend="kernels")
+    assert_graft([make() for _ in range(N)], only, callback)
+
+
+def norm_governors(path, kernel):
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    return {f"{path}/{name}": kernel for name in names}
+
+
+def dense_governors(path, kernel):
+    return {f"{path}/kernel": kernel, f"{path}/bias": kernel}
+
+
+def conv_governors(path):
+    return {f"{path}/{name}": f"{path}/kernel" for name in ("kernel", "bias")}
+
+
+def separable_governors(path):
+    depthwise = f"{path}/depthwise_kernel"
+    pointwise = f"{path}/pointwise_kernel"
+    return {
+        depthwise: depthwise,
+        pointwise: pointwise,
+        # Its last kernel governs the rest.
+        f"{path}/bias": pointwise,
+    }

@@ -9,15 +9,15 @@ from keras_graft.runs import recipe
 
 
 @pytest.mark.parametrize(
-    ("arguments", "recompute", "jit_compile"),
+    ("arguments", "accelerate", "jit_compile"),
     [
         ([], True, "auto"),
-        (["--norecompute", "--jit"], False, True),
+        (["--norecompute", "--jit"], "no_recompute", True),
         (["--recompute", "--nojit"], True, False),
     ],
 )
 def test_switches_reach_the_trainer(
-    arguments, recompute, jit_compile, monkeypatch
+    arguments, accelerate, jit_compile, monkeypatch
 ):
     asked = []
     compiled = recipe.GraftTrainer.compile
@@ -41,5 +41,5 @@ def test_switches_reach_the_trainer(
         seed=0,
     )
     trainer = recipe.make_trainer(settings, splits)
-    assert trainer.recompute is recompute
+    assert trainer.accelerate == accelerate
     assert asked == [jit_compile]

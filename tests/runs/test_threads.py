@@ -1,5 +1,6 @@
-"""Threads: each case in a process of its own, since they are set once."""
+"""Threads: in processes of their own, since they are set once."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -12,25 +13,39 @@ CORES = 3
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 SHARE_OUT = """
-import os, sys
+import json, os, sys
 os.sched_getaffinity = lambda process: set(range(int(sys.argv[1])))
 import tensorflow as tf
 from keras_graft import flags
 from keras_graft.runs.threads import share_out_threads
-if "--in-use" in sys.argv:
-    tf.constant(1.0) + 1.0
-    sys.argv.remove("--in-use")
-absl_values = flags.FlagValues()
-flags.define(absl_values)
-settings = flags.parse(["test", "--workdir=none", *sys.argv[2:]], absl_values)
-done = share_out_threads(settings)
-threads = tf.config.threading
-print(
-    done,
-    threads.get_intra_op_parallelism_threads(),
-    threads.get_inter_op_parallelism_threads(),
-)
+for arguments, environment in json.loads(sys.argv[2]):
+    os.environ |= environment
+    if "--in-use" in arguments:
+        tf.constant(1.0) + 1.0
+        arguments.remove("--in-use")
+    values = flags.FlagValues()
+    flags.define(values)
+    settings = flags.parse(["test", "--workdir=none", *arguments], values)
+    done = share_out_threads(settings)
+    threads = tf.config.threading
+    print(
+        done,
+        threads.get_intra_op_parallelism_threads(),
+        threads.get_inter_op_parallelism_threads(),
+    )
+    for name in environment:
+        del os.environ[name]
 """
+
+LEFT_ALONE = {
+    "fewer networks than cores": ([f"--num_networks={CORES - 1}"], {}),
+    "XLA": (["--num_networks=3", "--jit"], {}),
+    "replicas": (["--num_networks=3", "--replicas=2"], {}),
+    "threads of an operation": (["--num_networks=3"], {THREADS[0]: "2"}),
+    "threads for operations": (["--num_networks=3"], {THREADS[1]: "2"}),
+    # The last one, since nothing can be set after it.
+    "TensorFlow is in use": (["--num_networks=3", "--in-use"], {}),
+}
 
 TRAIN = """
 import zlib
@@ -71,25 +86,25 @@ def python(code, *arguments, **environment):
     return done.stdout.strip()
 
 
+def share_out(*cases):
+    """What each case did, and the threads then set, in one process."""
+    return python(SHARE_OUT, f"{CORES}", json.dumps(cases)).splitlines()
+
+
 def test_each_core_gets_operations_of_its_own():
-    found = python(SHARE_OUT, f"{CORES}", f"--num_networks={CORES}")
+    (found,) = share_out(([f"--num_networks={CORES}"], {}))
     assert found == f"True 1 {CORES}"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment"),
-    [
-        ((f"--num_networks={CORES - 1}",), {}),
-        (("--num_networks=3", "--jit"), {}),
-        (("--num_networks=3", "--replicas=2"), {}),
-        (("--num_networks=3",), {THREADS[0]: "2"}),
-        (("--num_networks=3",), {THREADS[1]: "2"}),
-        (("--num_networks=3", "--in-use"), {}),
-    ],
-)
-def test_threads_are_left_alone(arguments, environment):
-    found = python(SHARE_OUT, f"{CORES}", *arguments, **environment)
-    assert found == "False 0 0"
+@pytest.fixture(scope="module")
+def left_alone():
+    found = share_out(*LEFT_ALONE.values())
+    return dict(zip(LEFT_ALONE, found, strict=True))
+
+
+@pytest.mark.parametrize("case", LEFT_ALONE)
+def test_threads_are_left_alone(left_alone, case):
+    assert left_alone[case] == "False 0 0"
 
 
 def test_networks_side_by_side_train_as_one_after_the_other():

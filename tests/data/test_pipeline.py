@@ -71,7 +71,7 @@ def epoch_three_digests():
 def elsewhere():
     """The digests of another process."""
     script = (
-        "import json, test_data_pipeline as t; "
+        "import json, test_pipeline as t; "
         "print(json.dumps(t.epoch_three_digests()))"
     )
     here = pathlib.Path(__file__).parent
