@@ -15,6 +15,7 @@ are).
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from keras_graft.data import order
@@ -24,6 +25,19 @@ _ROUNDS = 3
 _MAGNITUDE = 0.5
 _MAGNITUDE_STDDEV = 0.15
 _WHITE = 255.0
+
+# Layers and their arguments. They work with the amounts that they are given:
+# these factors, from which they would draw, are not used, but have to be there.
+_LAYERS = {
+    "AutoContrast": {},
+    "Equalization": {},
+    "Solarization": {},
+    "RandomColorDegeneration": {"factor": 1.0},
+    "RandomContrast": {"factor": 1.0},
+    "RandomBrightness": {"factor": 1.0},
+    "RandomShear": {},
+    "RandomTranslation": {"height_factor": 1.0, "width_factor": 1.0},
+}
 
 
 def randaugment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -37,6 +51,9 @@ def randaugment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     Returns:
         Images of the same shape and range, float32.
     """
+    for name in _LAYERS:
+        # Here, for a `tf.function` that was traced before refuses variables.
+        _layer(name)
     for turn in range(_ROUNDS):
         images = _one_round(images, order.fold_in(seed, turn))
     return images
@@ -78,6 +95,10 @@ def _apply(
     )
 
 
+def _layer(name: str) -> keras.layers.Layer:
+    return float32_layer(name, **_LAYERS[name])
+
+
 def _identity(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     del seed  # unused
     return images
@@ -85,12 +106,12 @@ def _identity(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 def _auto_contrast(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     del seed  # unused
-    return float32_layer("AutoContrast").transform_images(images)
+    return _layer("AutoContrast").transform_images(images)
 
 
 def _equalize(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     del seed  # unused
-    layer = float32_layer("Equalization")
+    layer = _layer("Equalization")
     # Image by image: of a batch the layer takes one histogram.
     return tf.map_fn(lambda image: layer.transform_images(image, None), images)
 
@@ -101,7 +122,7 @@ def _solarize(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         "additions": _normal(images, seed, 0) * 110.0,
         "thresholds": (1.0 - _normal(images, seed, 1)) * _WHITE,
     }
-    return float32_layer("Solarization").transform_images(images, drawn)
+    return _layer("Solarization").transform_images(images, drawn)
 
 
 def _color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -109,27 +130,24 @@ def _color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         # Grey images have no color to lose.
         return images
     drawn = {"factor": _normal(images, seed, 0)}
-    layer = float32_layer("RandomColorDegeneration", factor=1.0)
-    return layer.transform_images(images, drawn)
+    return _layer("RandomColorDegeneration").transform_images(images, drawn)
 
 
 def _contrast(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     drawn = {"contrast_factor": 1.0 + _symmetric(images, seed, 0)}
-    layer = float32_layer("RandomContrast", factor=1.0)
-    return layer.transform_images(images, drawn)
+    return _layer("RandomContrast").transform_images(images, drawn)
 
 
 def _brightness(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     drawn = {"rgb_delta": _symmetric(images, seed, 0) * _WHITE}
-    layer = float32_layer("RandomBrightness", factor=1.0)
-    return layer.transform_images(images, drawn)
+    return _layer("RandomBrightness").transform_images(images, drawn)
 
 
 def _shear(axis: int):
     def shear(images, seed):
         amounts = _normal(images, seed, 0) * _sign(images, seed, 1)
         drawn = {"shear_factor": _along(axis, amounts)}
-        return float32_layer("RandomShear").transform_images(images, drawn)
+        return _layer("RandomShear").transform_images(images, drawn)
 
     return shear
 
@@ -138,16 +156,11 @@ def _translate(axis: int):
     def translate(images, seed):
         pixels = _symmetric(images, seed, 0) * images.shape[2 - axis]
         drawn = {"translations": _along(axis, pixels)}
-        layer = float32_layer(
-            "RandomTranslation", height_factor=1.0, width_factor=1.0
-        )
-        return layer.transform_images(images, drawn)
+        return _layer("RandomTranslation").transform_images(images, drawn)
 
     return translate
 
 
-# Keras' layers work with the amounts that they are given; the factors above,
-# from which they would draw, are not used, but some have to be given.
 OPERATIONS = {
     "identity": _identity,
     "auto_contrast": _auto_contrast,

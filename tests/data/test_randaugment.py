@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_graft.data import augment
 from keras_graft.data import order
 from keras_graft.data.randaugment import OPERATIONS
 from keras_graft.data.randaugment import randaugment
@@ -35,6 +36,14 @@ def test_few_small_and_grey_images_are_taken(count, side, channels):
     result = randaugment(images, SEED)
     assert result.shape == images.shape
     assert np.isfinite(result).all()
+
+
+def test_grey_images_do_not_stand_in_the_way_of_colored_ones():
+    # As in a process that has just begun.
+    augment.float32_layer.cache_clear()
+    for channels in (1, 3):
+        images = tf.constant(noise(5, 9, channels))
+        assert randaugment(images, SEED).shape == images.shape
 
 
 def test_three_times_one_of_ten_operations_or_none_is_chosen():
