@@ -122,7 +122,7 @@ def mixup(
     Returns:
         Images and labels of the same shapes.
     """
-    layer = _keras_layer("MixUp", alpha=1.0)
+    layer = float32_layer("MixUp", alpha=1.0)
     transformation = layer.get_random_transformation(
         images, seed=_SeedSequence(seed)
     )
@@ -151,7 +151,7 @@ def cutmix(
         Images of the same shape; labels of the same shape, in which the
         weight of each image is the share of its pixels.
     """
-    layer = _keras_layer("CutMix", factor=(1.0, 1.0))
+    layer = float32_layer("CutMix", factor=(1.0, 1.0))
     transformation = layer.get_random_transformation(
         images, seed=_SeedSequence(seed)
     )
@@ -166,9 +166,12 @@ def cutmix(
 
 
 @functools.cache
-def _keras_layer(name: str, **arguments):
+def float32_layer(name: str, **arguments) -> keras.layers.Layer:
+    """Makes the layer of `keras.layers` of that name once.
+
+    It computes in float32 whatever the run's precision: these are pixels.
+    """
     # The layer makes a variable, which is never used: not in the graph of a
     # dataset, where TensorFlow refuses new variables.
     with tf.init_scope():
-        # float32 whatever the run's precision: these are pixels.
         return getattr(keras.layers, name)(dtype="float32", **arguments)

@@ -20,6 +20,21 @@ def test_names_and_errors_are_had_without_tensorflow():
     assert run.stdout.strip() == "[]", run.stderr
 
 
+def test_randaugment_does_without_keras_cv_which_takes_seconds_to_import():
+    script = (
+        "import sys; import numpy as np; import keras_graft.data as data; "
+        "images = np.zeros((4, 8, 8, 3), np.uint8); "
+        "split = data.Split(images, np.zeros(4, np.int32)); "
+        "batches = data.training_batches("
+        "split, batch_size=4, seed=0, augment='randaugment'); "
+        "print(next(iter(batches))[0].shape, 'keras_cv' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
+    assert run.stdout.strip() == "(4, 8, 8, 3) False", run.stderr
+
+
 def test_every_public_name_resolves():
     for name in data.__all__:
         assert getattr(data, name).__name__ == name
