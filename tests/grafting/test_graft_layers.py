@@ -10,7 +10,6 @@ from graft_reference import UNTOUCHED
 from keras import layers
 
 from keras_graft.grafting import GraftCallback
-from keras_graft.structure.variable_values import STACK_SIZE
 
 N = 3
 
@@ -520,7 +519,7 @@ def test_numbers_that_count_are_not_blended():
 
 @pytest.mark.parametrize("criterion", ["entropy", "l1"])
 def test_many_layers_of_one_shape_are_each_grafted_alone(criterion):
-    depth = STACK_SIZE + 2
+    depth = 6
 
     def make():
         network = [keras.Input((4, 4, 3))]
