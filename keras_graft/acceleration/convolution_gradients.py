@@ -17,12 +17,10 @@ _NAMES = {
 def convolution_gradients() -> Iterator[None]:
     """Within it, convolutions of the graph in the making have them.
 
-    They equal TensorFlow's up to rounding, and differ in four things. The
+    They equal TensorFlow's up to rounding, and differ in three things. The
     gradient to the kernel comes before that to the inputs, so that less waits
-    for it. It pads its input for a moment where the convolution pads on its
-    own, since TensorFlow else leaves oneDNN on a CPU. It reads activations of
-    a `recomputation`. And that of a strided depthwise convolution in bfloat16
-    to its inputs is computed in float32.
+    for it. It reads activations of a `recomputation`. And that of a strided
+    depthwise convolution in bfloat16 to its inputs is computed in float32.
 
     Only a function that is differentiated as a whole takes notice: a tape goes
     by the kind of an operation, not by its gradient's name.
@@ -71,12 +69,11 @@ def _depthwise_to_inputs(*, filter, out_backprop, strides, **settings):
 def _gradients(op, upstream, inputs_op, kernel_op):
     inputs, kernel = recomputed(op.inputs[0], upstream), op.inputs[1]
     settings = _settings(op)
-    padded, unpadded = _padded_apart(inputs, settings)
     to_kernel = kernel_op(
-        input=padded,
+        input=inputs,
         filter_sizes=tf.shape(kernel),
         out_backprop=upstream,
-        **unpadded,
+        **settings,
     )
     to_inputs = inputs_op(
         input_sizes=tf.shape(inputs),
@@ -96,13 +93,3 @@ def _settings(op):
         "dilations",
     )
     return {name: op.get_attr(name) for name in names}
-
-
-def _padded_apart(inputs, settings):
-    """Inputs and settings of the same convolution that does not pad itself."""
-    if settings["padding"] != b"EXPLICIT":
-        return inputs, settings
-    # Before and after, axis by axis.
-    pads = settings["explicit_paddings"]
-    padded = tf.pad(inputs, list(zip(pads[::2], pads[1::2], strict=True)))
-    return padded, {**settings, "padding": "VALID", "explicit_paddings": []}

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_graft.grafting.coefficient import graft_coefficient
 from keras_graft.grafting.graft_plan import GraftPlan
+from keras_graft.grafting.graft_plan import write
 
 
 def graft_ring(
@@ -76,7 +77,7 @@ def ring_learning_rates(base: float, n: int) -> list[float]:
 def graft_external(
     plan: GraftPlan,
     live: Sequence[int],
-    information: Callable[[np.ndarray], Sequence[float]],
+    information: Callable[[np.ndarray], float],
     amplitude: float,
     slope: float,
 ) -> dict[str, list[float]]:
@@ -86,39 +87,25 @@ def graft_external(
         plan: What to graft.
         live: Positions of the networks that take part; the others are passed
             over and left as they are.
-        information: Criterion: n kernels of one shape -> n floats, how much
-            information each of them holds.
+        information: Criterion: how much information a kernel holds.
         amplitude: In [0, 1].
         slope: At least 0.
 
     Returns:
         For each kernel's path the coefficient of each live network.
     """
-    # The last row is for weights without a kernel upstream.
-    coefficients = np.full((len(plan.kernels) + 1, len(live)), 0.5)
-    for stack in plan.kernel_stacks:
-        weights = [stack.read(k) for k in live]
-        kernels = [kernel for own in weights for kernel in own]
-        held = np.reshape(information(kernels), (len(live), -1))
-        coefficients[stack.rows] = [
-            _ring_coefficients(of_kernel, amplitude, slope)
-            for of_kernel in held.T.tolist()
-        ]
-        _graft_stack(stack, live, weights, coefficients)
-    for stack in plan.follower_stacks:
-        weights = [stack.read(k) for k in live]
-        _graft_stack(stack, live, weights, coefficients)
+    coefficients = []
+    for site in plan.kernels:
+        weights = site.read(live)
+        held = [information(kernel) for kernel in weights]
+        coefficients.append(_ring_coefficients(held, amplitude, slope))
+        write(site, live, graft_ring(weights, coefficients[-1]))
+    unknown = [0.5] * len(live)
+    for site in plan.followers:
+        found = unknown if site.kernel is None else coefficients[site.kernel]
+        write(site, live, graft_ring(site.read(live), found))
     paths = [site.path for site in plan.kernels]
-    return dict(zip(paths, coefficients[:-1].tolist(), strict=True))
-
-
-def _graft_stack(stack, live, weights, coefficients):
-    shares = coefficients[stack.rows].T
-    shares = shares.reshape(*shares.shape, *[1] * (weights[0].ndim - 1))
-    for k, own, peer, share in zip(
-        live, weights, _peers(weights), shares, strict=True
-    ):
-        stack.write(k, _blended(own, peer, share))
+    return dict(zip(paths, coefficients, strict=True))
 
 
 def _ring_coefficients(held, amplitude, slope):

@@ -141,9 +141,9 @@ def graft_gamma(
     ]
     coefficients = {}
     for i, site in enumerate([*plan.kernels, *plan.followers]):
-        of_site = site.read()
+        of_site = site.read(live)
         # The shares are float64, and so is the sum.
-        values = [of_site[k].astype("float64") for k in live]
+        values = [value.astype("float64") for value in of_site]
         held = [_product(factors[i]) for factors in of_network]
         shares = [
             np.broadcast_to(gamma_coefficient(held[n], held[n - 1]), v.shape)

@@ -1,8 +1,6 @@
 """Which weights a graft touches, aligned across the networks."""
 
 import dataclasses
-import functools
-import math
 from collections.abc import Sequence
 
 import keras
@@ -14,19 +12,12 @@ from keras_graft.structure.conv_layers import is_convolution
 from keras_graft.structure.conv_layers import leaf_layers
 from keras_graft.structure.conv_layers import own_variables
 from keras_graft.structure.conv_layers import structure_differences
-from keras_graft.structure.variable_values import STACK_SIZE
-from keras_graft.structure.variable_values import VariableStack
 from keras_graft.structure.variable_values import set_value
 from keras_graft.structure.variable_values import value_of
 
 KERNELS = "kernels"
 BLOCK = "block"
 BLENDS = (KERNELS, BLOCK)
-
-# Numbers in a network's stack; one larger weight is a stack of its own. It is
-# held in memory, and larger arrays go back to the system after each use:
-# taking them anew costs more than calls do.
-_LARGEST_STACK = 2**18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,47 +39,9 @@ class Site:
     filter_axes: tuple[int, ...]
     kernel: int | None
 
-    def read(self) -> list[np.ndarray]:
-        """The weight's value in each network, float32 or float64."""
-        return [_blendable(value_of(variable)) for variable in self.variables]
-
-
-@dataclasses.dataclass(frozen=True)
-class Stack:
-    """Weights of one shape and dtype, one array for each network.
-
-    Attributes:
-        sites: The weights.
-        networks: Their variables, in each of the N networks.
-    """
-
-    sites: Sequence[Site]
-    networks: Sequence[VariableStack]
-
-    @functools.cached_property
-    def rows(self) -> list[int]:
-        """Positions of the kernels that govern the weights; -1 without."""
-        return [-1 if s.kernel is None else s.kernel for s in self.sites]
-
-    def read(self, k: int) -> np.ndarray:
-        """The values in network k, float32 or float64.
-
-        Returns:
-            Array of shape (sites, ...), which must not be changed.
-        """
-        return _blendable(self.networks[k].read())
-
-    def write(self, k: int, values: np.ndarray) -> None:
-        """Writes network k, under the constraints that the weights have.
-
-        Args:
-            k: Position of the network.
-            values: Shape (sites, ...), float; changed where a constraint is.
-        """
-        for i, variable in enumerate(self.networks[k].variables):
-            if variable.constraint is not None:
-                values[i] = variable.constraint(values[i])
-        self.networks[k].write(values)
+    def read(self, live: Sequence[int]) -> list[np.ndarray]:
+        """The weight's value in some of the networks, float32 or float64."""
+        return [_blendable(value_of(self.variables[k])) for k in live]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,16 +64,6 @@ class GraftPlan:
     has_graph: bool
     watched: list[keras.layers.Layer | keras.Variable]
     trainable: list[bool]
-
-    @functools.cached_property
-    def kernel_stacks(self) -> list[Stack]:
-        """The kernels."""
-        return _stacks(self.kernels)
-
-    @functools.cached_property
-    def follower_stacks(self) -> list[Stack]:
-        """The other weights."""
-        return _stacks(self.followers)
 
     def is_outdated(self) -> bool:
         """Whether anything was frozen, or made trainable, since."""
@@ -195,22 +138,6 @@ def write(
         if variable.constraint is not None:
             value = variable.constraint(value)
         set_value(variable, value)
-
-
-def _stacks(sites):
-    stacks, alike = [], {}
-    for site in sites:
-        dtypes = (variable.dtype for variable in site.variables)
-        key = (tuple(site.variables[0].shape), *dtypes)
-        alike.setdefault(key, []).append(site)
-    for (shape, *_), group in alike.items():
-        fits = math.prod(shape) * STACK_SIZE <= _LARGEST_STACK
-        size = STACK_SIZE if fits else 1
-        for start in range(0, len(group), size):
-            part = group[start : start + size]
-            networks = zip(*(site.variables for site in part), strict=True)
-            stacks.append(Stack(part, [VariableStack(of) for of in networks]))
-    return stacks
 
 
 def _followers(walks, owners, kernels, first_kernels):

@@ -21,7 +21,7 @@ from keras_graft.grafting.graft_plan import KERNELS
 from keras_graft.grafting.graft_plan import GraftPlan
 from keras_graft.grafting.graft_plan import graft_plan
 from keras_graft.grafting.graft_plan import write
-from keras_graft.structure.kernel_measures import kernel_entropies
+from keras_graft.structure.kernel_measures import kernel_entropy
 from keras_graft.structure.kernel_measures import kernel_l1
 
 # Coefficients of the live networks, by the path of a kernel.
@@ -102,10 +102,10 @@ class LayerSource(_PeerSource):
         self._amplitude = amplitude
         self._slope = slope
         self._information: Callable = functools.partial(
-            kernel_entropies, num_bins=num_bins
+            kernel_entropy, num_bins=num_bins
         )
         if criterion == "l1":
-            self._information = _l1_of_each
+            self._information = kernel_l1
 
     def align(self, networks):
         notes = super().align(networks)
@@ -180,10 +180,9 @@ class InternalSource(GraftSource):
 
     def graft(self, live, epoch):
         for i, site in enumerate(self.plan.kernels):
-            kernels = site.read()
             grafted = [
-                self._grafted(kernels[k], site.filter_axes, (epoch, k, i))
-                for k in live
+                self._grafted(kernel, site.filter_axes, (epoch, k, i))
+                for k, kernel in zip(live, site.read(live), strict=True)
             ]
             write(site, live, grafted)
         return {}
@@ -217,7 +216,3 @@ def _left_out(plan):
         f"Not grafted: '{path}', since {reason}."
         for path, reason in plan.skipped
     ]
-
-
-def _l1_of_each(kernels):
-    return [kernel_l1(kernel) for kernel in kernels]

@@ -1,7 +1,5 @@
 """Measures of a convolution kernel: how much information it holds."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 
@@ -24,84 +22,27 @@ def kernel_entropy(kernel: np.ndarray, num_bins: int = 10) -> float:
     Raises:
         ValueError: If `num_bins` is below 2 or the kernel is empty.
     """
-    return float(kernel_entropies([kernel], num_bins)[0])
-
-
-def kernel_entropies(
-    kernels: Sequence[np.ndarray], num_bins: int = 10
-) -> np.ndarray:
-    """The `kernel_entropy` of several kernels of one shape.
-
-    Args:
-        kernels: n arrays of one shape and dtype, float.
-        num_bins: Number of bins, at least 2. Defaults to 10.
-
-    Returns:
-        Shape (n,), float64.
-
-    Raises:
-        ValueError: If `num_bins` is below 2 or the kernels are empty.
-    """
     if num_bins < 2:
         raise ValueError(
             "`num_bins` must be at least 2, else every kernel has the "
             f"entropy 0. Received: {num_bins}"
         )
-    rows = [_float32_or_64(kernel).ravel() for kernel in kernels]
-    if not rows[0].size:
+    # In half precision weights would fall into other bins.
+    weights = np.asarray(kernel, "float64").ravel()
+    if not weights.size:
         raise ValueError(
             "A kernel must hold at least one weight. Received an array of "
-            f"shape {np.shape(kernels[0])}."
+            f"shape {np.shape(kernel)}."
         )
-    low = np.array([[row.min()] for row in rows], "float64")
-    high = np.array([[row.max()] for row in rows], "float64")
+    low = weights.min()
     with np.errstate(invalid="ignore", over="ignore"):
-        span = high - low
-    tells = np.flatnonzero((span > 0) & (span < np.inf))
-    edges = _bin_edges(low[tells], span[tells], num_bins, rows[0].dtype)
-    # How many weights reach each edge: several times faster than to find the
-    # bin of each weight.
-    reach = np.zeros((len(rows), num_bins + 1), "int64")
-    reach[:, 0] = rows[0].size
-    reaches = np.empty((num_bins - 1, rows[0].size), bool)
-    for k, of_row in zip(tells, edges[..., np.newaxis], strict=True):
-        np.greater_equal(rows[k], of_row, out=reaches)
-        reach[k, 1:num_bins] = [np.count_nonzero(row) for row in reaches]
-    share = -np.diff(reach) / rows[0].size
-    log = np.log(share, where=share > 0, out=np.zeros_like(share))
-    return -np.sum(share * log, axis=1) + 0.0
-
-
-def _float32_or_64(kernel):
-    kernel = np.asarray(kernel)
-    return kernel.astype(np.result_type(kernel, "float32"), copy=False)
-
-
-def _bin_edges(low, span, num_bins, dtype):
-    """The smallest number of `dtype` in each bin but the first.
-
-    Number w is in bin `floor((w - low) / span * num_bins)`, as it comes out
-    in float64. Each operation rounds, but none changes the order of two
-    numbers: so an edge parts two bins, and is found from a number close by.
-    """
-    bins = np.arange(1, num_bins)
-    distance = _smallest(
-        span / num_bins * bins, lambda d: d / span * num_bins >= bins
-    )
-    # `w - low` is rounded up to `distance` from half a step below it, which
-    # is far for a w near zero: there, numbers are dense.
-    half = (distance - np.nextafter(distance, 0)) / 2
-    near = (low + distance - half).astype(dtype)
-    return _smallest(near, lambda w: w - low >= distance)
-
-
-def _smallest(near, reaches):
-    """The smallest numbers that reach a bound, from numbers close by."""
-    while not (there := reaches(near)).all():
-        near = np.where(there, near, np.nextafter(near, np.inf))
-    while (there := reaches(below := np.nextafter(near, -np.inf))).any():
-        near = np.where(there, below, near)
-    return near
+        span = weights.max() - low
+    if not 0 < span < np.inf:
+        return 0.0
+    bins = ((weights - low) / span * num_bins).astype("int64")
+    counts = np.bincount(np.minimum(bins, num_bins - 1))
+    share = counts[counts > 0] / weights.size
+    return float(-np.sum(share * np.log(share)))
 
 
 def kernel_l1(kernel: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.acceleration import accelerated_layers
+from keras_graft.acceleration.fused_batch_norm import fused_batch_norm
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import FeatureTaps
 from keras_graft.distribution.keras_gaps import reducible
@@ -172,8 +172,7 @@ def _forward(parts, batch, training) -> Predictions:
 
 def _called(parts, views, training, taps) -> Predictions:
     networks = parts.networks if parts.accelerate else []
-    # What is tapped may be the output of a padding layer.
-    with accelerated_layers(networks, padding=taps is None):
+    with fused_batch_norm(networks):
         return forward_all(
             parts.networks,
             views,

@@ -22,7 +22,7 @@ import tensorflow as tf
 import keras_graft
 from keras_graft.checkpoint.training_state import read_arrays
 from keras_graft.data.epoch_dataset import EpochDataset
-from keras_graft.structure.variable_values import VariableStack
+from keras_graft.grafting import graft_plan
 
 EPOCHS = 8
 STEPS = 3
@@ -129,7 +129,7 @@ def main(folder, when=None):
 
     if when == "graft":
         # Some weights are written, others are not.
-        call_before(VariableStack, "write", kill_at(2))
+        call_before(graft_plan, "set_value", kill_at(2))
     if when == "save":
         # The arrays are on the disk, the rest is not.
         call_before(os, "fsync", kill_at(2))

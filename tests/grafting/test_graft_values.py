@@ -12,7 +12,6 @@ from graft_reference import norm_governors
 from keras import layers
 
 from keras_graft.grafting import GraftCallback
-from keras_graft.structure.variable_values import STACK_SIZE
 
 
 def test_constraints_hold_after_a_graft():
@@ -112,7 +111,7 @@ def test_numbers_that_count_are_not_blended():
 
 @pytest.mark.parametrize("criterion", ["entropy", "l1"])
 def test_many_layers_of_one_shape_are_each_grafted_alone(criterion):
-    depth = STACK_SIZE + 2
+    depth = 6
 
     def make():
         network = [keras.Input((4, 4, 3))]

@@ -269,7 +269,7 @@ def test_networks_share_what_they_compute_alike():
 
 
 def test_residual_networks_share_a_function_in_training():
-    # Their padding and BatchNormalization are replaced in a step.
+    # Their BatchNormalization is replaced in a step.
     networks = [models.build("resnet8", 10, (16, 16, 3)) for _ in range(2)]
     # XLA, which Keras takes on a GPU, shares no functions.
     trainer = make_trainer(networks, jit_compile=False)
