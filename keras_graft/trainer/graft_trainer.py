@@ -8,11 +8,12 @@ import keras
 from keras_graft.acceleration.switch import Accelerate
 from keras_graft.acceleration.switch import accelerate_from
 from keras_graft.optimizers.network_optimizers import NetworkOptimizers
-from keras_graft.optimizers.network_optimizers import one_optimizer_per_network
 from keras_graft.trainer import arguments
 from keras_graft.trainer import callback_order
 from keras_graft.trainer import step
+from keras_graft.trainer import stock_callbacks
 from keras_graft.trainer.compile_arguments import CompileArguments
+from keras_graft.trainer.copies import one_optimizer_per_network
 from keras_graft.trainer.ensemble import Ensemble
 from keras_graft.trainer.ensemble import Heads
 from keras_graft.trainer.fit_input import fit_input
@@ -156,8 +157,10 @@ class GraftTrainer(Ensemble):
                 and a last activation contradict each other, or something does
                 not work on several replicas, such as XLA.
         """
+        with self.distribute_strategy.scope():
+            optimizers = one_optimizer_per_network(optimizer, self.num_networks)
         given = CompileArguments(
-            one_optimizer_per_network(optimizer, self.num_networks),
+            optimizers,
             loss,
             loss_weights,
             metrics,
@@ -263,7 +266,11 @@ class GraftTrainer(Ensemble):
         for checkpoint in checkpoints:
             if checkpoint.before_training(self, ordered):
                 initial_epoch = max(initial_epoch, epochs)
-        recorder = Recorder(self, callback_order.grafts_of(ordered))
+        first = [
+            Recorder(self, callback_order.grafts_of(ordered)),
+            *stock_callbacks.helpers_for(ordered, self),
+            *given.watchers,
+        ]
         with self._label_errors_named():
             return super().fit(
                 given.x,
@@ -273,7 +280,7 @@ class GraftTrainer(Ensemble):
                 verbose=verbose,
                 callbacks=callback_order.as_given(
                     callbacks,
-                    [recorder, *given.watchers, *ordered],
+                    [*first, *ordered],
                     self,
                     epochs,
                 ),
