@@ -107,6 +107,22 @@ def check_excludes_by_name(optimizer: keras.optimizers.Optimizer) -> None:
             )
 
 
+def equal_optimizers(
+    one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer
+) -> bool:
+    """Whether two optimizers have one class, and one config but for names."""
+    return type(one) is type(other) and _settings(one) == _settings(other)
+
+
+def _settings(optimizer):
+    try:
+        settings = inner_optimizer(optimizer).get_config()
+    except NotImplementedError:
+        return current_rate(optimizer)
+    settings.pop("name", None)
+    return str(settings)
+
+
 def told_by_config(
     optimizers: Sequence[keras.optimizers.Optimizer],
     networks: Sequence[keras.Model],

@@ -180,7 +180,7 @@ class _Copier(pickle.Pickler):
             return _bare, (type(item),), dict(vars(item))
         for kind in (list, dict, set):
             # Keras' own lists and dicts want their attributes first.
-            if isinstance(item, kind) and getattr(item, "__dict__", None):
+            if issubclass(type(item), kind) and getattr(item, "__dict__", 0):
                 arguments = type(item), kind, kind(item)
                 return _filled, arguments, dict(vars(item))
         return NotImplemented
