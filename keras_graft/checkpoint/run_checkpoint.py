@@ -16,6 +16,8 @@ from keras_graft.checkpoint import files
 from keras_graft.checkpoint.callback_states import PREFIX
 from keras_graft.checkpoint.callback_states import read_states
 from keras_graft.checkpoint.callback_states import restore_states
+from keras_graft.checkpoint.compiled_rates import as_json
+from keras_graft.checkpoint.compiled_rates import warn_of_rates
 from keras_graft.checkpoint.state_schema import State
 from keras_graft.checkpoint.state_schema import checked_state
 from keras_graft.checkpoint.state_schema import not_finite
@@ -131,6 +133,7 @@ class RunCheckpoint(CheckpointCallback):
             self._epoch = self._found.epoch
             self.seconds = self._state.seconds
             _warn_of_changes(self._state.made_by, _made_by(trainer))
+            warn_of_rates(self._state.rates, trainer.optimizer.compiled_rates)
             if all(network.built for network in trainer.networks):
                 self._assign(trainer)
         return self._epoch
@@ -262,6 +265,7 @@ class RunCheckpoint(CheckpointCallback):
             arrays,
             {
                 "made_by": _made_by(self.model),
+                "rates": as_json(self.model.optimizer.compiled_rates),
                 "about": self.about,
                 "status": status,
                 "stopped": bool(self.model.stop_training),

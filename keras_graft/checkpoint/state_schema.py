@@ -32,6 +32,8 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
         callbacks: Their states by name, as `callback_states` encodes them.
         not_finite: Names of weights of live networks that are not finite:
             what changes weights after an epoch's check may leave such.
+        rates: What each optimizer was compiled with as its learning rate; None
+            in a checkpoint that is older than that entry.
     """
 
     made_by: dict[str, str | int]
@@ -43,6 +45,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     history: dict[str, Any]
     callbacks: dict[str, Any]
     not_finite: list[str] = []
+    rates: list[Any] | None = None
 
 
 def checked_state(state: dict[str, Any], epoch: int) -> State:

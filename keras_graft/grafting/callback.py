@@ -11,6 +11,7 @@ from keras_graft.grafting.coefficient import check_amplitude
 from keras_graft.grafting.coefficient import check_slope
 from keras_graft.grafting.graft_plan import BLENDS
 from keras_graft.grafting.graft_plan import BLOCK
+from keras_graft.grafting.graft_plan import NothingToGraftError
 from keras_graft.grafting.sources import GammaSource
 from keras_graft.grafting.sources import InternalSource
 from keras_graft.grafting.sources import LayerSource
@@ -89,11 +90,15 @@ class GraftCallback(keras.callbacks.Callback):
         start: First epoch that begins with a graft, counted from 0. Defaults
             to 1: at epoch 0 there is nothing to graft yet.
         stop: First epoch without grafts again, or None. Defaults to None.
+        strict: Whether to stop where there is nothing to graft: networks
+            without convolutions, or with frozen ones only. Otherwise that is
+            said once, and training goes on without grafts, until something
+            is trainable. Defaults to False.
 
     Raises:
         ValueError: If an argument is out of range or has no meaning for the
-            source. `fit` raises it if there is nothing to graft or the
-            networks' architectures differ.
+            source. `fit` raises it if the networks' architectures differ, or
+            with `strict` if there is nothing to graft.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class GraftCallback(keras.callbacks.Callback):
         every: int = 1,
         start: int = 1,
         stop: int | None = None,
+        strict: bool = False,
     ) -> None:
         super().__init__()
         self._config = {
@@ -123,6 +129,7 @@ class GraftCallback(keras.callbacks.Callback):
             "every": every,
             "start": start,
             "stop": stop,
+            "strict": strict,
         }
         _check_one_of("source", source, SOURCES)
         _check_one_of("criterion", criterion, CRITERIA)
@@ -146,6 +153,7 @@ class GraftCallback(keras.callbacks.Callback):
         self.coefficients = {}
         self._source = _source_of(self._config)
         self._said = set()
+        self._grafts = False
 
     def _check_meaning(self):
         source = self._config["source"]
@@ -185,15 +193,18 @@ class GraftCallback(keras.callbacks.Callback):
         stop = self._config["stop"]
         return stop is None or any(map(self.is_due, range(epoch + 1, stop)))
 
-    def check(self, model):
+    def check(self, model) -> bool:
         """Aligns the networks and says what is left out.
 
         Args:
             model: A model with a list `networks`, all built.
 
+        Returns:
+            Whether there is anything to graft.
+
         Raises:
-            ValueError: If there is nothing to graft or the networks'
-                architectures differ.
+            ValueError: If the networks' architectures differ, or with
+                `strict` if there is nothing to graft.
         """
         networks = getattr(model, "networks", None)
         if not networks:
@@ -201,7 +212,18 @@ class GraftCallback(keras.callbacks.Callback):
                 "GraftCallback needs a model with a list `networks`, such as "
                 f"keras_graft.GraftTrainer. Received: {model!r}"
             )
-        for note in self._source.align(networks):
+        try:
+            notes = self._source.align(networks)
+        except NothingToGraftError as error:
+            if self._config["strict"]:
+                raise
+            self._say([f"{error} Training goes on without grafts."])
+            return False
+        self._say(notes)
+        return True
+
+    def _say(self, notes):
+        for note in notes:
             if note not in self._said:
                 self._said.add(note)
                 _LOG.warning(note)
@@ -210,7 +232,9 @@ class GraftCallback(keras.callbacks.Callback):
         self._prepare()
 
     def _prepare(self):
-        self.check(self.model)
+        self._grafts = self.check(self.model)
+        if not self._grafts:
+            return
         optimizer = getattr(self.model, "optimizer", None)
         if optimizer is not None:
             self._source.add_averages(
@@ -239,8 +263,11 @@ class GraftCallback(keras.callbacks.Callback):
         Args:
             epoch: Counted from 0; the noise depends on it.
         """
-        if self._source.plan.is_outdated():
+        # What was frozen may be trainable by now.
+        if not self._grafts or self._source.plan.is_outdated():
             self._prepare()
+        if not self._grafts:
+            return
         self.coefficients = self._source.graft(self._live_networks(), epoch)
 
     def _live_networks(self):

@@ -20,6 +20,10 @@ BLOCK = "block"
 BLENDS = (KERNELS, BLOCK)
 
 
+class NothingToGraftError(ValueError):
+    """Networks hold no convolution kernel that is trained."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Site:
     """One weight, in every network.
@@ -81,8 +85,8 @@ def graft_plan(networks: Sequence[keras.Model], blend: str) -> GraftPlan:
         The `GraftPlan`.
 
     Raises:
-        ValueError: If architectures differ (each difference is listed), or
-            if there is no kernel to graft.
+        ValueError: If architectures differ; each difference is listed.
+        NothingToGraftError: If there is no kernel to graft.
     """
     differences = structure_differences(networks)
     if differences:
@@ -95,7 +99,7 @@ def graft_plan(networks: Sequence[keras.Model], blend: str) -> GraftPlan:
     per_network = [kernels for kernels, _ in found]
     if not per_network[0]:
         reasons = "".join(f"\n  {path}: {why}" for path, why in skipped)
-        raise ValueError(
+        raise NothingToGraftError(
             "There is no convolution kernel to graft in these networks."
             + (f" Left out:{reasons}" if reasons else "")
         )

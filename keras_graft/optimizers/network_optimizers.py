@@ -8,6 +8,10 @@ import tensorflow as tf
 
 from keras_graft.optimizers.coupled_sgd import CoupledSGD
 from keras_graft.optimizers.moving_averages import inner_optimizer
+from keras_graft.optimizers.rates import SharedRates
+from keras_graft.optimizers.rates import current_rate
+from keras_graft.optimizers.rates import rate_to_keep
+from keras_graft.optimizers.rates import rated
 
 # What they do follows from their config and the variables' shapes. Others may
 # look at the variables' names, or at what they keep to themselves.
@@ -21,20 +25,24 @@ _SCHEDULES = "keras.optimizers.schedules"
 
 
 class NetworkOptimizers:
-    """A thin view of one optimizer per network.
+    """N optimizers, one per network, that read and write like one.
 
-    Stock learning-rate callbacks act on each member of `optimizers`, which
-    are named `network_0`, `network_1`, ... by position, and log
-    `learning_rate_network_0` and so on.
+    They are named `network_0`, `network_1`, ... by position.
 
     Args:
         optimizers: N Keras optimizers.
+
+    Attributes:
+        optimizers: They.
+        compiled_rates: What each was given as its learning rate, as JSON.
     """
 
     def __init__(self, optimizers: Sequence[keras.optimizers.Optimizer]):
         self.optimizers = list(optimizers)
         for k, optimizer in enumerate(self.optimizers):
             optimizer.name = f"network_{k}"
+        self.compiled_rates = [rate_to_keep(o) for o in self.optimizers]
+        self._rates = SharedRates(self.optimizers)
 
     @property
     def built(self) -> bool:
@@ -44,6 +52,35 @@ class NetworkOptimizers:
     def variables(self) -> list[keras.Variable]:
         return [v for o in self.optimizers for v in o.variables]
 
+    @property
+    def learning_rate(self) -> Any:
+        """The largest learning rate. Writing it scales all in proportion."""
+        return self._rates.read()
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        self._rates.write(rate)
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """Steps taken, by the network that has taken most."""
+        counts = [inner_optimizer(o).iterations for o in self.optimizers]
+        if len(counts) == 1:
+            return counts[0]
+        return max(counts, key=int)
+
+    def get_config(self) -> dict[str, Any]:
+        """The config of a single optimizer, or one that holds those of all."""
+        if len(self.optimizers) == 1:
+            return self.optimizers[0].get_config()
+        return {
+            "name": "network_optimizers",
+            "learning_rate": max(map(current_rate, self.optimizers)),
+            "optimizers": [
+                keras.optimizers.serialize(o) for o in self.optimizers
+            ],
+        }
+
     def build_for(self, networks: Sequence[keras.Model]) -> None:
         """Creates the slots that are missing, in the current scope."""
         for optimizer, network in zip(self.optimizers, networks, strict=True):
@@ -51,41 +88,39 @@ class NetworkOptimizers:
                 optimizer.build(network.trainable_variables)
 
 
-def one_optimizer_per_network(
-    optimizer: Any, num_networks: int
-) -> list[keras.optimizers.Optimizer]:
-    """Resolves `compile(optimizer=...)` into N separate optimizers.
+def check_excludes_by_name(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuses an optimizer that excludes weights of one network from decay.
 
     Args:
-        optimizer: A Keras optimizer, its name or its config: copied once for
-            each network. Or a list of N of them, used as they are.
-        num_networks: N.
-
-    Returns:
-        List of N optimizers that share nothing.
+        optimizer: What is to be copied for each network.
 
     Raises:
-        ValueError: If a list has another length or names an object twice.
+        ValueError: If `exclude_from_weight_decay` was given variables.
     """
-    if not isinstance(optimizer, list | tuple):
-        template = keras.optimizers.get(optimizer)
-        config = keras.optimizers.serialize(template)
-        return [
-            keras.optimizers.deserialize(config) for _ in range(num_networks)
-        ]
-    if len(optimizer) != num_networks:
-        raise ValueError(
-            f"`optimizer` must be one optimizer or a list of {num_networks}, "
-            f"one for each network. Received a list of {len(optimizer)}."
-        )
-    optimizers = [keras.optimizers.get(o) for o in optimizer]
-    if len({id(o) for o in optimizers}) < num_networks:
-        raise ValueError(
-            "Each network needs an optimizer object of its own: it holds that "
-            "network's momentum. The list names one object twice. Make "
-            f"{num_networks} objects, or give one to be copied."
-        )
-    return optimizers
+    for inner in [optimizer, *rated([optimizer])]:
+        if getattr(inner, "_exclude_from_weight_decay", None):
+            raise ValueError(
+                "`exclude_from_weight_decay(var_list=...)` names variables of "
+                "one network, so that this optimizer cannot be copied for "
+                "each. Use exclude_from_weight_decay(var_names=[...]), or "
+                "give a list with an optimizer for each network."
+            )
+
+
+def equal_optimizers(
+    one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer
+) -> bool:
+    """Whether two optimizers have one class, and one config but for names."""
+    return type(one) is type(other) and _settings(one) == _settings(other)
+
+
+def _settings(optimizer):
+    try:
+        settings = inner_optimizer(optimizer).get_config()
+    except NotImplementedError:
+        return current_rate(optimizer)
+    settings.pop("name", None)
+    return str(settings)
 
 
 def told_by_config(
@@ -109,16 +144,19 @@ def _rule(optimizer, network):
     """All that an update depends on but numbers in variables, or None."""
     if type(optimizer) not in _TOLD_BY_CONFIG:
         return None
-    with tf.init_scope():
-        # It looks at the rate, which has no value while a step is traced.
-        config = optimizer.get_config()
+    try:
+        with tf.init_scope():
+            # It looks at the rate, which has no value while a step is traced.
+            config = optimizer.get_config()
+    except NotImplementedError:
+        return None  # A schedule of one's own need not have one.
     rate = config.pop("learning_rate")
     schedule = rate if isinstance(rate, dict) else None
     del config["name"]
     # Keras gives no public access to them (3.15).
     updated = optimizer._trainable_variables
     if (
-        (schedule and schedule["module"] != _SCHEDULES)
+        (schedule and schedule.get("module") != _SCHEDULES)
         # What `exclude_from_weight_decay` was told is in no config.
         or "_exclude_from_weight_decay" in vars(optimizer)
         or any(variable.constraint is not None for variable in updated)

@@ -66,6 +66,7 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         self.health = Health(self)
         # Loss and metrics, once a subclass is compiled.
         self._scoring: Scoring | None = None
+        self.built = all(network.built for network in networks)
 
     @property
     def networks(self) -> list[keras.Model]:

@@ -11,6 +11,7 @@ from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.trainer.inputs import check_batches_split
 from keras_graft.trainer.inputs import check_epoch_ends
 from keras_graft.trainer.inputs import check_not_empty
+from keras_graft.trainer.inputs import check_validation
 from keras_graft.trainer.inputs import first_example
 from keras_graft.trainer.scoring import Scoring
 from keras_graft.trainer.watchers import CountedGenerator
@@ -48,6 +49,8 @@ def fit_input(
     batch_size: int | None,
     steps_per_epoch: int | None,
     validation_split: float,
+    validation_data: Any,
+    validation_steps: int | None,
     initial_epoch: int,
     num_replicas: int,
     scoring: Scoring,
@@ -61,20 +64,23 @@ def fit_input(
         batch_size: Likewise.
         steps_per_epoch: Likewise.
         validation_split: Likewise.
+        validation_data: Likewise.
+        validation_steps: Likewise.
         initial_epoch: Epoch to begin with.
         num_replicas: Number of replicas in sync.
         scoring: What counts the examples that are left out.
 
     Raises:
-        ValueError: If there is no data, no end of it, or no batch that
-            splits evenly over the replicas.
+        ValueError: If there is no data to train or validate on, no end of
+            it, or no batch that splits evenly over the replicas.
     """
     follows_epochs = isinstance(x, EpochDataset)
     if follows_epochs:
         steps_per_epoch = steps_per_epoch or x.steps_per_epoch
-        x = x.from_epoch(initial_epoch)
+        x = _from_epoch(x, initial_epoch, steps_per_epoch)
     check_not_empty(x)
     check_epoch_ends(x, steps_per_epoch)
+    check_validation(validation_data, validation_steps)
     check_batches_split(
         x, batch_size, steps_per_epoch, validation_split, num_replicas
     )
@@ -91,3 +97,10 @@ def fit_input(
     return FitInput(
         x, steps_per_epoch, example, watchers, follows_epochs, comes_in_order
     )
+
+
+def _from_epoch(data, epoch, steps_per_epoch):
+    """The batches that an uninterrupted run has from an epoch on."""
+    whole, more = divmod(epoch * steps_per_epoch, data.steps_per_epoch)
+    batches = data.from_epoch(whole)
+    return batches.skip(more) if more else batches

@@ -8,15 +8,16 @@ import keras
 from keras_graft.acceleration.switch import Accelerate
 from keras_graft.acceleration.switch import accelerate_from
 from keras_graft.optimizers.network_optimizers import NetworkOptimizers
-from keras_graft.optimizers.network_optimizers import one_optimizer_per_network
 from keras_graft.trainer import arguments
 from keras_graft.trainer import callback_order
 from keras_graft.trainer import step
+from keras_graft.trainer import stock_callbacks
 from keras_graft.trainer.compile_arguments import CompileArguments
-from keras_graft.trainer.ensemble import Ensemble
+from keras_graft.trainer.copies import one_optimizer_per_network
 from keras_graft.trainer.ensemble import Heads
+from keras_graft.trainer.equal_starts import warn_of_equal_starts
+from keras_graft.trainer.evaluated import Evaluated
 from keras_graft.trainer.fit_input import fit_input
-from keras_graft.trainer.inputs import first_example
 from keras_graft.trainer.labels import label_errors_named
 from keras_graft.trainer.preparation import Preparation
 from keras_graft.trainer.preparation import prepare
@@ -24,7 +25,7 @@ from keras_graft.trainer.recorder import Recorder
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
-class GraftTrainer(Ensemble):
+class GraftTrainer(Evaluated):
     """Trains N networks together, to ship one of them.
 
     Each network has its own optimizer and learns from the labels and, through
@@ -126,6 +127,7 @@ class GraftTrainer(Ensemble):
         )
         self.data_follows_epochs = False
         self._preparation: Preparation | None = None
+        self._told_of_equals = False
 
     # Compiling and saving.
 
@@ -156,8 +158,10 @@ class GraftTrainer(Ensemble):
                 and a last activation contradict each other, or something does
                 not work on several replicas, such as XLA.
         """
+        with self.distribute_strategy.scope():
+            optimizers = one_optimizer_per_network(optimizer, self.num_networks)
         given = CompileArguments(
-            one_optimizer_per_network(optimizer, self.num_networks),
+            optimizers,
             loss,
             loss_weights,
             metrics,
@@ -215,7 +219,9 @@ class GraftTrainer(Ensemble):
         sample_weight=None,
         initial_epoch=0,
         steps_per_epoch=None,
-        **kwargs,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
     ) -> keras.callbacks.History:
         """Trains the networks; as `keras.Model.fit`, which says the rest.
 
@@ -249,6 +255,8 @@ class GraftTrainer(Ensemble):
             batch_size=batch_size,
             steps_per_epoch=steps_per_epoch,
             validation_split=validation_split,
+            validation_data=validation_data,
+            validation_steps=validation_steps,
             initial_epoch=initial_epoch,
             num_replicas=self._num_replicas,
             scoring=self._scoring,
@@ -263,7 +271,14 @@ class GraftTrainer(Ensemble):
         for checkpoint in checkpoints:
             if checkpoint.before_training(self, ordered):
                 initial_epoch = max(initial_epoch, epochs)
-        recorder = Recorder(self, callback_order.grafts_of(ordered))
+        self._told_of_equals = self._told_of_equals or warn_of_equal_starts(
+            self._networks, self._optimizers, given.example[0]
+        )
+        first = [
+            Recorder(self, callback_order.grafts_of(ordered)),
+            *stock_callbacks.helpers_for(ordered, self),
+            *given.watchers,
+        ]
         with self._label_errors_named():
             return super().fit(
                 given.x,
@@ -273,7 +288,7 @@ class GraftTrainer(Ensemble):
                 verbose=verbose,
                 callbacks=callback_order.as_given(
                     callbacks,
-                    [recorder, *given.watchers, *ordered],
+                    [*first, *ordered],
                     self,
                     epochs,
                 ),
@@ -285,36 +300,10 @@ class GraftTrainer(Ensemble):
                 sample_weight=sample_weight,
                 initial_epoch=initial_epoch,
                 steps_per_epoch=given.steps_per_epoch,
-                **kwargs,
+                validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
             )
-
-    def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        sample_weight=None,
-        *args,
-        **kwargs,
-    ) -> Any:
-        self._assert_ready("evaluate")
-        self._prepare(*first_example(x, y, sample_weight))
-        with self._label_errors_named():
-            return super().evaluate(
-                x, y, batch_size, verbose, sample_weight, *args, **kwargs
-            )
-
-    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs) -> Any:
-        self._assert_ready("train_on_batch")
-        self._prepare(*first_example(x, y, sample_weight))
-        arguments.check_synchronized(self._networks, self._num_replicas)
-        return super().train_on_batch(x, y, sample_weight, **kwargs)
-
-    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs) -> Any:
-        self._assert_ready("test_on_batch")
-        self._prepare(*first_example(x, y, sample_weight))
-        return super().test_on_batch(x, y, sample_weight, **kwargs)
 
     @property
     def metrics(self):

@@ -24,23 +24,12 @@ def check_not_empty(x: Any) -> None:
     Raises:
         ValueError: If nothing can be drawn.
     """
-    empty = (
-        "There is no training data: the dataset holds no batch. If it drops "
-        "incomplete batches, its batch size may be larger than the data."
-    )
-    if isinstance(x, tf.data.Dataset):
-        if int(x.cardinality()) == 0:
-            raise ValueError(empty)
-    elif isinstance(x, keras.utils.PyDataset):
-        if x.num_batches == 0:
-            raise ValueError(empty)
-    elif not isinstance(x, types.GeneratorType):
-        leaves = keras.tree.flatten(x)
-        if not leaves or any(
-            hasattr(leaf, "shape") and tuple(leaf.shape)[:1] == (0,)
-            for leaf in leaves
-        ):
-            raise ValueError(empty)
+    if _is_empty(x):
+        raise ValueError(
+            "There is no training data: the dataset holds no batch. If it "
+            "drops incomplete batches, its batch size may be larger than the "
+            "data."
+        )
 
 
 def check_epoch_ends(x: Any, steps_per_epoch: int | None) -> None:
@@ -53,15 +42,62 @@ def check_epoch_ends(x: Any, steps_per_epoch: int | None) -> None:
     Raises:
         ValueError: If the first epoch would never end.
     """
-    if isinstance(x, tf.data.Dataset):
-        endless = int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
-    else:
-        endless = isinstance(x, keras.utils.PyDataset) and not x.num_batches
-    if endless and steps_per_epoch is None:
+    if _is_endless(x) and steps_per_epoch is None:
         raise ValueError(
             "The training data has no end. Say how many batches make an "
             "epoch: fit(..., steps_per_epoch=...)."
         )
+
+
+def check_validation(
+    validation_data: Any, validation_steps: int | None
+) -> None:
+    """Refuses validation data without a batch, or without end.
+
+    Args:
+        validation_data: As for `keras.Model.fit`.
+        validation_steps: Likewise.
+
+    Raises:
+        ValueError: If nothing could be validated on, or nothing else would
+            ever be done.
+    """
+    if validation_data is None:
+        return
+    x = validation_data
+    if isinstance(x, list | tuple) and x:
+        x = x[0]
+    if _is_empty(x):
+        raise ValueError(
+            "`validation_data` holds no batch. Leave it out, or give at least "
+            "one batch; a dataset that drops incomplete batches may have a "
+            "batch size larger than the data."
+        )
+    if _is_endless(x) and validation_steps is None:
+        raise ValueError(
+            "`validation_data` has no end. Say how many batches of it a "
+            "validation takes: fit(..., validation_steps=...)."
+        )
+
+
+def _is_empty(x):
+    if isinstance(x, tf.data.Dataset):
+        return int(x.cardinality()) == 0
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches == 0
+    if isinstance(x, types.GeneratorType):
+        return False
+    leaves = keras.tree.flatten(x)
+    return not leaves or any(
+        hasattr(leaf, "shape") and tuple(leaf.shape)[:1] == (0,)
+        for leaf in leaves
+    )
+
+
+def _is_endless(x):
+    if isinstance(x, tf.data.Dataset):
+        return int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
+    return isinstance(x, keras.utils.PyDataset) and x.num_batches is None
 
 
 def check_batches_split(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_graft.optimizers.moving_averages import inner_optimizer
+from keras_graft.optimizers.rates import current_rate
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,8 +28,7 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         trainer = self._trainer
         for k, optimizer in enumerate(trainer.optimizer.optimizers):
-            rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-            logs[f"learning_rate_network_{k}"] = rate
+            logs[f"learning_rate_network_{k}"] = current_rate(optimizer)
         trainer.health.keep_scores(logs)
         graft_follows = any(g.is_due_after(epoch) for g in self._grafts)
         trainer.health.end_epoch(epoch, graft_follows)

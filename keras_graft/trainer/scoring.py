@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.trainer.copies import metric_copies
 from keras_graft.trainer.views import views_of
 
 
@@ -23,8 +24,8 @@ class _Scorer(keras.Model):
             optimizer=None,
             loss=loss,
             loss_weights=loss_weights,
-            metrics=_copies(metrics),
-            weighted_metrics=_copies(weighted_metrics),
+            metrics=metric_copies(metrics),
+            weighted_metrics=metric_copies(weighted_metrics),
             run_eagerly=True,
         )
         self.built = True
@@ -248,16 +249,6 @@ def _loss_counts(scorer):
         if type(metric) is keras.metrics.Mean and metric.name != "loss"
         for variable in metric.variables
     ]
-
-
-def _copies(metrics):
-    if isinstance(metrics, dict):
-        return {name: _copies(m) for name, m in metrics.items()}
-    if isinstance(metrics, list | tuple):
-        return [_copies(m) for m in metrics]
-    if isinstance(metrics, keras.metrics.Metric):
-        return type(metrics).from_config(metrics.get_config())
-    return metrics
 
 
 def _mean_or_nan(tracker):

@@ -1,0 +1,97 @@
+"""The methods of a trainer that return results, with Keras' signatures."""
+
+import abc
+from typing import Any
+
+from keras_graft.trainer import arguments
+from keras_graft.trainer.ensemble import Ensemble
+from keras_graft.trainer.inputs import first_example
+
+
+class Evaluated(Ensemble):
+    """N networks with a loss, which `evaluate` scores.
+
+    As a list, results are what Keras returns for one network: the loss, then
+    the compiled metrics, in the order of `metrics_names`; each is the mean
+    over the live networks. `return_dict=True` gives every log.
+    """
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """`"loss"` and the compiled metrics, these once they are built."""
+        if self._preparation is None:
+            return ["loss"]
+        # One network's logs are Keras' own.
+        logs = self._scoring.scorers[0].get_metrics_result()
+        return ["loss", *(name for name in logs if name != "loss")]
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ) -> Any:
+        self._assert_ready("evaluate")
+        self._prepare(*first_example(x, y, sample_weight))
+        with self._label_errors_named():
+            logs = super().evaluate(
+                x,
+                y,
+                batch_size,
+                verbose,
+                sample_weight,
+                steps,
+                callbacks,
+                return_dict=True,
+                **kwargs,
+            )
+        return self._as_asked(logs, return_dict)
+
+    def train_on_batch(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        class_weight=None,
+        return_dict=False,
+    ) -> Any:
+        self._assert_ready("train_on_batch")
+        self._prepare(*first_example(x, y, sample_weight))
+        arguments.check_synchronized(self._networks, self._num_replicas)
+        logs = super().train_on_batch(
+            x, y, sample_weight, class_weight, return_dict=True
+        )
+        return self._as_asked(logs, return_dict)
+
+    def test_on_batch(
+        self, x, y=None, sample_weight=None, return_dict=False
+    ) -> Any:
+        self._assert_ready("test_on_batch")
+        self._prepare(*first_example(x, y, sample_weight))
+        logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
+        return self._as_asked(logs, return_dict)
+
+    def _as_asked(self, logs, return_dict):
+        if return_dict:
+            return logs
+        results = [logs[name] for name in self.metrics_names]
+        # As Keras does where there is a loss alone.
+        return results if len(results) > 1 else results[0]
+
+    @abc.abstractmethod
+    def _assert_ready(self, method):
+        """Refuses what cannot be done yet."""
+
+    @abc.abstractmethod
+    def _prepare(self, x, y, sample_weight):
+        """Builds what one example shows."""
+
+    @abc.abstractmethod
+    def _label_errors_named(self):
+        """A context in which wrong labels are named as such."""
