@@ -88,12 +88,7 @@ def checkpoint_paths(directory: pathlib.Path) -> list[pathlib.Path]:
     Raises:
         CheckpointError: If the folder itself cannot be read.
     """
-    try:
-        if not directory.is_dir():
-            return []
-        found = [p for p in directory.iterdir() if _NAME.fullmatch(p.name)]
-    except OSError as error:
-        raise CheckpointError(f"{directory} cannot be read: {error}") from error
+    found = [p for p in _entries(directory) if _NAME.fullmatch(p.name)]
     return sorted(found, key=_epoch_of, reverse=True)
 
 
@@ -229,11 +224,14 @@ def keep_newest(directory: pathlib.Path, epoch: int) -> None:
 
 
 def remove_stale(directory: pathlib.Path) -> None:
-    """Removes what a process that died while writing left behind."""
-    if directory.is_dir():
-        for path in directory.iterdir():
-            if _STALE.fullmatch(path.name) and _holds_ours_only(path):
-                shutil.rmtree(path, ignore_errors=True)
+    """Removes what a process that died while writing left behind.
+
+    Raises:
+        CheckpointError: If the folder itself cannot be read.
+    """
+    for path in _entries(directory):
+        if _STALE.fullmatch(path.name) and _holds_ours_only(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_writable(directory: pathlib.Path) -> None:
@@ -252,6 +250,14 @@ def check_writable(directory: pathlib.Path) -> None:
             f"Checkpoints cannot be written into {directory}: {error}. Give "
             "a folder that this user may write."
         ) from error
+
+
+def _entries(directory):
+    """What lies in a folder, which need not exist."""
+    try:
+        return list(directory.iterdir()) if directory.is_dir() else []
+    except OSError as error:
+        raise CheckpointError(f"{directory} cannot be read: {error}") from error
 
 
 def _read_arrays(path):

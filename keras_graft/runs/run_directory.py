@@ -1,5 +1,7 @@
 """The files of a run, and which run a folder holds."""
 
+import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -32,6 +34,8 @@ _MAY_CHANGE = (
 _UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
 _NETWORK = re.compile(r"network_\d+\.keras")
 _LOCK = ".lock"
+# What the usual file systems take, on every platform.
+_NAME_BYTES = 255
 
 
 class _Results(msgspec.Struct):
@@ -234,6 +238,12 @@ class RunDirectory:
             raise
 
     def _check_writable(self):
+        # The system looks at the whole at once, and at a part only when it
+        # comes to it.
+        if any(len(os.fsencode(p)) > _NAME_BYTES for p in self.path.parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(self.checkpoints / ("x" * _NAME_BYTES))
         folder = self.path
         while not folder.exists():
             folder = folder.parent
