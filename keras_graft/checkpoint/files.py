@@ -29,6 +29,7 @@ import numpy as np
 
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.structure.printable import printable
 
 FORMAT = 1
 KEPT = 2
@@ -58,7 +59,14 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be used; the message says which and why."""
+    """A checkpoint cannot be used; the message says which and why.
+
+    Args:
+        message: The message; names in it may hold any character.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(printable(message, kept="\n"))
 
 
 class CheckpointWriteError(OSError):

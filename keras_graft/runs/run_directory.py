@@ -17,6 +17,7 @@ from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.structure.printable import printable
 
 # What may change between two starts of one run, and is not worth a word.
 _NOT_THE_RUN = ("workdir", "resume", "plan")
@@ -355,5 +356,5 @@ def _is_plain_file(path):
 def _some(names, most=5):
     """A list for a person, however long it is."""
     more = len(names) - most
-    named = ", ".join(names[:most])
+    named = printable(", ".join(names[:most]))
     return f"{named} and {more} more" if more > 0 else named
