@@ -376,6 +376,8 @@ def _flushed(path):
 
 
 def _flush_folder(path):
+    if os.name == "nt":
+        return  # Folders cannot be opened there, so that they are not flushed.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
