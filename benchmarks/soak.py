@@ -1,12 +1,14 @@
 """Kills a run at random instants, over and over, and compares its end.
 
-    python benchmarks/soak.py [--kills=30] [--seed=0] [--folder=DIR]
+    python benchmarks/soak.py [--kills=30] [--seed=0] [--replicas=1]
+        [--folder=DIR]
 
 Trains the digits recipe once without interruption, then the same command
 again and again, each life ended by SIGKILL at a random instant, until there
-were enough kills: `--kills` in all, 20 of them after the first checkpoint and
-3 inside a save or a graft (at most twice `--kills`). The last life is left to
-finish. Both ends must have the same bits. Takes some ten minutes on two cores.
+were enough kills: `--kills` in all, two thirds of them after the first
+checkpoint and a tenth inside a save or a graft (at most twice `--kills`). The
+last life is left to finish. Both ends must have the same bits. Takes some ten
+minutes on two cores.
 """
 
 import argparse
@@ -80,7 +82,7 @@ def child(phase_file, arguments):
     app.run(launch.main, flags_parser=flags.parse_or_exit)
 
 
-def start(folder, phase_file, log):
+def start(folder, phase_file, log, replicas):
     phase_file.write_text(START)
     return subprocess.Popen(
         [
@@ -88,6 +90,7 @@ def start(folder, phase_file, log):
             __file__,
             f"--child={phase_file}",
             *FLAGS,
+            *([f"--replicas={replicas}"] if replicas > 1 else []),
             f"--workdir={folder}",
         ],
         stdout=log,
@@ -95,15 +98,15 @@ def start(folder, phase_file, log):
     )
 
 
-def finish(folder, phase_file, log):
-    code = start(folder, phase_file, log).wait(timeout=1800)
+def finish(folder, phase_file, log, replicas):
+    code = start(folder, phase_file, log, replicas).wait(timeout=3600)
     if code:
         raise SystemExit(f"The run ended with {code}; see {log.name}")
 
 
-def kill_once(folder, phase_file, log, rng):
+def kill_once(folder, phase_file, log, rng, replicas):
     """One life; returns the phase that it was killed in, or None."""
-    process = start(folder, phase_file, log)
+    process = start(folder, phase_file, log, replicas)
     # One kill in five may hit before training, the others after an epoch.
     if rng.random() < 0.2:
         time.sleep(rng.uniform(0, 4 * LIFE))
@@ -158,6 +161,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args()
     folder = options.folder or pathlib.Path(tempfile.mkdtemp())
@@ -167,9 +171,9 @@ def main():
     whole, killed = folder / "whole", folder / "killed"
     phases, after_checkpoint = collections.Counter(), 0
     with open(folder / "log.txt", "w") as log:
-        finish(whole, phase_file, log)
+        finish(whole, phase_file, log, options.replicas)
         for _ in range(2 * options.kills):
-            phase = kill_once(killed, phase_file, log, rng)
+            phase = kill_once(killed, phase_file, log, rng, options.replicas)
             if phase is None:
                 print("The run came to its end before it was killed.")
                 break
@@ -184,11 +188,11 @@ def main():
             print(f"kill {total}: {phase}, newest {newest}", flush=True)
             if (
                 total >= options.kills
-                and after_checkpoint >= 20
-                and sum(phases[name] for name in INSIDE) >= 3
+                and after_checkpoint >= options.kills * 2 // 3
+                and sum(phases[name] for name in INSIDE) >= options.kills // 10
             ):
                 break
-        finish(killed, phase_file, log)
+        finish(killed, phase_file, log, options.replicas)
     print(f"{sum(phases.values())} kills: {dict(phases)}")
     print(f"{after_checkpoint} after the first checkpoint")
     found = differences(whole, killed)

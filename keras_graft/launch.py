@@ -28,6 +28,7 @@ from keras_graft.runs.resuming import where_it_stopped
 from keras_graft.runs.run import run
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.streams import PlainFormatter
 from keras_graft.runs.streams import keep_streams
 
 
@@ -36,8 +37,7 @@ def main(argv):
     del argv  # Everything is in the flags.
     # TFDS tells at INFO what it reads; a warning is for a person.
     absl_logging.set_verbosity(absl_logging.WARNING)
-    plain = logging.Formatter("%(message)s")
-    absl_logging.get_absl_handler().setFormatter(plain)
+    absl_logging.get_absl_handler().setFormatter(PlainFormatter())
     settings = flags.settings()
     try:
         cluster = cluster_of(settings.strategy, os.environ)

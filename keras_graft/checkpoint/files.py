@@ -29,6 +29,7 @@ import numpy as np
 
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.structure.printable import printable
 
 FORMAT = 1
 KEPT = 2
@@ -58,7 +59,14 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be used; the message says which and why."""
+    """A checkpoint cannot be used; the message says which and why.
+
+    Args:
+        message: The message; names in it may hold any character.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(printable(message, kept="\n"))
 
 
 class CheckpointWriteError(OSError):
@@ -88,12 +96,7 @@ def checkpoint_paths(directory: pathlib.Path) -> list[pathlib.Path]:
     Raises:
         CheckpointError: If the folder itself cannot be read.
     """
-    try:
-        if not directory.is_dir():
-            return []
-        found = [p for p in directory.iterdir() if _NAME.fullmatch(p.name)]
-    except OSError as error:
-        raise CheckpointError(f"{directory} cannot be read: {error}") from error
+    found = [p for p in _entries(directory) if _NAME.fullmatch(p.name)]
     return sorted(found, key=_epoch_of, reverse=True)
 
 
@@ -229,11 +232,14 @@ def keep_newest(directory: pathlib.Path, epoch: int) -> None:
 
 
 def remove_stale(directory: pathlib.Path) -> None:
-    """Removes what a process that died while writing left behind."""
-    if directory.is_dir():
-        for path in directory.iterdir():
-            if _STALE.fullmatch(path.name) and _holds_ours_only(path):
-                shutil.rmtree(path, ignore_errors=True)
+    """Removes what a process that died while writing left behind.
+
+    Raises:
+        CheckpointError: If the folder itself cannot be read.
+    """
+    for path in _entries(directory):
+        if _STALE.fullmatch(path.name) and _holds_ours_only(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_writable(directory: pathlib.Path) -> None:
@@ -252,6 +258,14 @@ def check_writable(directory: pathlib.Path) -> None:
             f"Checkpoints cannot be written into {directory}: {error}. Give "
             "a folder that this user may write."
         ) from error
+
+
+def _entries(directory):
+    """What lies in a folder, which need not exist."""
+    try:
+        return list(directory.iterdir()) if directory.is_dir() else []
+    except OSError as error:
+        raise CheckpointError(f"{directory} cannot be read: {error}") from error
 
 
 def _read_arrays(path):
@@ -362,6 +376,8 @@ def _flushed(path):
 
 
 def _flush_folder(path):
+    if os.name == "nt":
+        return  # Folders cannot be opened there, so that they are not flushed.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,7 +7,6 @@ and --seed the first seed. `--plan` prints the runs and their hours. Killed,
 the same command goes on where it was.
 """
 
-import logging
 import pathlib
 import sys
 
@@ -23,6 +22,7 @@ from keras_graft.runs.exit_codes import REFUSED
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.streams import PlainFormatter
 from keras_graft.runs.streams import keep_streams
 
 _ARMS = absl_flags.DEFINE_list(
@@ -66,8 +66,7 @@ def main(argv):
     """Does what the flags say; returns the exit code."""
     del argv  # Everything is in the flags.
     absl_logging.set_verbosity(absl_logging.WARNING)
-    plain = logging.Formatter("%(message)s")
-    absl_logging.get_absl_handler().setFormatter(plain)
+    absl_logging.get_absl_handler().setFormatter(PlainFormatter())
     settings = flags.settings()
     try:
         study = _study(settings)

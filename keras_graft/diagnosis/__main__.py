@@ -16,6 +16,7 @@ from absl import flags
 from keras_graft.diagnosis import pictures
 from keras_graft.diagnosis import saved_models
 from keras_graft.diagnosis.filter_norms import check_thresholds
+from keras_graft.structure.printable import printable
 
 _JSON = flags.DEFINE_string("json", None, "File to write the numbers to.")
 _PLOT = flags.DEFINE_string(
@@ -32,7 +33,7 @@ def main(argv):
     try:
         _run(argv[1:])
     except ValueError as error:
-        sys.exit(f"Error: {error}")
+        sys.exit(printable(f"Error: {error}", kept="\n"))
 
 
 def _run(paths):

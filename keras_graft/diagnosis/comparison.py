@@ -24,6 +24,7 @@ from keras_graft.diagnosis.table import aligned
 from keras_graft.diagnosis.table import number
 from keras_graft.diagnosis.table import paragraph
 from keras_graft.structure.conv_layers import structure_differences
+from keras_graft.structure.printable import printable
 
 _CAUTION = (
     "at random: mean l1 to expect if as many filters of each kernel were "
@@ -227,7 +228,11 @@ def compare(
         sets.append(_position_set(threshold, True, valid, norms))
         sets.append(_position_set(threshold, False, invalid, norms))
     return Comparison(
-        tuple(names), reference, thresholds, diagnoses, tuple(sets)
+        tuple(map(printable, names)),
+        reference,
+        thresholds,
+        diagnoses,
+        tuple(sets),
     )
 
 

@@ -19,6 +19,7 @@ from keras_graft.structure.conv_layers import is_convolution
 from keras_graft.structure.conv_layers import leaf_layers
 from keras_graft.structure.kernel_measures import kernel_entropy
 from keras_graft.structure.outlets import batch_norms
+from keras_graft.structure.printable import printable
 
 THRESHOLDS = (1.0, 0.1, 0.01, 0.001)
 
@@ -70,7 +71,7 @@ def diagnose(
         layers.append(
             LayerDiagnosis(
                 name=kernel.path,
-                kind=type(kernel.layer).__name__,
+                kind=printable(type(kernel.layer).__name__),
                 filters=kernel.num_filters,
                 invalid={t: count_invalid(norms, t) for t in thresholds},
                 l1_mean=float(norms.mean()),
@@ -83,7 +84,7 @@ def diagnose(
             )
         )
     return Diagnosis(
-        name=model.name,
+        name=printable(model.name),
         thresholds=thresholds,
         layers=tuple(layers),
         skipped=tuple(skipped),
@@ -110,7 +111,7 @@ def _near_zero(gamma):
 
 def _layers_without_kernel(model):
     counts = collections.Counter(
-        type(layer).__name__
+        printable(type(layer).__name__)
         for _, layer in leaf_layers(model)
         if layer.weights and not is_convolution(layer)
     )

@@ -40,7 +40,7 @@ def firing_channels(
     if graph is None:
         raise ValueError(
             "Filters that never fire are found in functional and sequential "
-            f"models only: '{model.name}' is a subclassed one, which has no "
+            f"models only: {model.name!r} is a subclassed one, which has no "
             "graph. Leave `data` out."
         )
     examples = _count_examples(data)

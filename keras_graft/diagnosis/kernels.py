@@ -29,19 +29,19 @@ def kernels_to_read(
     """
     if getattr(model, "networks", None):
         raise ValueError(
-            f"'{model.name}' holds {len(model.networks)} networks. Give one "
+            f"{model.name!r} holds {len(model.networks)} networks. Give one "
             "of them (`model.networks[0]`), or all to `compare`."
         )
     if not model.built:
         raise ValueError(
-            f"The model '{model.name}' is not built, so it has no weights to "
+            f"The model {model.name!r} is not built, so it has no weights to "
             "read. Call it on a batch or `build(input_shape)` first."
         )
     kernels, skipped = conv_kernels(model, read_only=True)
     if not kernels:
         reasons = "".join(f"\n  {path}: {why}" for path, why in skipped)
         raise ValueError(
-            f"The model '{model.name}' has no convolution kernel to measure."
+            f"The model {model.name!r} has no convolution kernel to measure."
             + (f" Left out:{reasons}" if reasons else "")
         )
     return kernels, skipped

@@ -10,6 +10,7 @@ from keras_graft.distillation.term import weight_from_config
 from keras_graft.structure.heads import Head
 from keras_graft.structure.heads import check_kind
 from keras_graft.structure.outputs import final_activations
+from keras_graft.structure.scope_names import first_invalid_name
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -81,6 +82,8 @@ class TeacherDistillation(SoftTargetDistillation):
                 "`teachers` is empty: give at least one Keras model, or "
                 "leave the term out."
             )
+        for teacher in teachers:
+            _check_names(teacher)
         if teachers:
             self.missing_teachers = []
         self._teachers = teachers
@@ -131,7 +134,7 @@ class TeacherDistillation(SoftTargetDistillation):
         ends = final_activations(teacher) or [None] * len(heads)
         if len(ends) != len(heads):
             raise ValueError(
-                f"The teacher '{teacher.name}' has {len(ends)} outputs, and "
+                f"The teacher {teacher.name!r} has {len(ends)} outputs, and "
                 f"the networks have {len(heads)}."
             )
         return [
@@ -183,11 +186,23 @@ def _teacher_head(teacher, head, end, given):
         return Head(head.name, f"{family}_{form}")
     what = "does not show how it ends" if end is None else f"ends in a {end}"
     raise ValueError(
-        f"The teacher '{teacher.name}' {what}, and the networks' output "
+        f"The teacher {teacher.name!r} {what}, and the networks' output "
         f"'{head.name}' is {head.kind}: whether it gives logits or "
         f"probabilities is not known. Say it: TeacherDistillation(..., "
         f"heads='{family}_logits') or heads='{family}_probabilities'."
     )
+
+
+def _check_names(teacher):
+    name = first_invalid_name(teacher)
+    if name is not None:
+        raise ValueError(
+            f"The teacher {teacher.name!r} cannot be called in a training "
+            f"step, with Keras alone neither: TensorFlow takes no scope of "
+            f"the name {name!r}, but letters, digits and _ . - only, and none "
+            "of _ - at the beginning of a model's. Give the model or layer "
+            "such a name and save it again."
+        )
 
 
 def _check_outputs(teacher, outputs, students):
@@ -195,6 +210,6 @@ def _check_outputs(teacher, outputs, students):
         if output.shape[-1] != student.shape[-1]:
             raise ValueError(
                 "Teachers must have the outputs of the networks. Received the "
-                f"teacher '{teacher.name}' of {output.shape[-1]} classes for "
+                f"teacher {teacher.name!r} of {output.shape[-1]} classes for "
                 f"networks of {student.shape[-1]}."
             )

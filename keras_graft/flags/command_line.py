@@ -18,6 +18,7 @@ from keras_graft.flags import definitions
 from keras_graft.flags import flagfiles
 from keras_graft.flags import value_types
 from keras_graft.flags.rules import RULES
+from keras_graft.structure.printable import printable
 
 _SPECS = {
     spec.name: spec for specs in definitions.GROUPS.values() for spec in specs
@@ -110,13 +111,14 @@ def parse_or_exit(argv: Sequence[str]) -> list[str]:
         _assign(argv[0], expansion, absl_flags.FLAGS)
     except (absl_flags.Error, ValueError) as error:
         read = "".join(f"Flagfile read: {file}\n" for file in files)
-        sys.stderr.write(
+        text = (
             f"FATAL Flags parsing error: {error}\n{read}"
             "Pass --helpshort or --helpfull to see help on flags.\n"
         )
+        sys.stderr.write(printable(text, kept="\n"))
         sys.exit(1)
     for file in files:
-        print(f"Flagfile: {file}")
+        print(f"Flagfile: {printable(os.fspath(file))}")
     return [argv[0]]
 
 

@@ -1,5 +1,7 @@
 """Exit codes of the commands, and the errors that carry them."""
 
+from keras_graft.structure.printable import printable
+
 DONE = 0
 REFUSED = 1
 DATA_UNAVAILABLE = 3
@@ -16,5 +18,6 @@ class RunError(Exception):
     """
 
     def __init__(self, message: str, exit_code: int = REFUSED):
-        super().__init__(message)
+        # Names of layers and files in it may hold any character.
+        super().__init__(printable(message, kept="\n"))
         self.exit_code = exit_code

@@ -257,7 +257,8 @@ def _disk_errors_named(directory):
     except Exception as error:
         if not _is_of_disk(error, directory):
             raise
-        if not os.path.isdir(directory.path):
+        known = getattr(error, "errno", None) in _DISK_ERRORS
+        if not known and not os.path.isdir(directory.path):
             raise _gone(directory) from error
         raise RunError(
             f"{directory.path} cannot be written: {error}. Make room, or let "

@@ -1,5 +1,7 @@
 """The files of a run, and which run a folder holds."""
 
+import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -15,6 +17,7 @@ from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.structure.printable import printable
 
 # What may change between two starts of one run, and is not worth a word.
 _NOT_THE_RUN = ("workdir", "resume", "plan")
@@ -32,6 +35,8 @@ _MAY_CHANGE = (
 _UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
 _NETWORK = re.compile(r"network_\d+\.keras")
 _LOCK = ".lock"
+# What the usual file systems take, on every platform.
+_NAME_BYTES = 255
 
 
 class _Results(msgspec.Struct):
@@ -234,6 +239,12 @@ class RunDirectory:
             raise
 
     def _check_writable(self):
+        # The system looks at the whole at once, and at a part only when it
+        # comes to it.
+        if any(len(os.fsencode(p)) > _NAME_BYTES for p in self.path.parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(self.checkpoints / ("x" * _NAME_BYTES))
         folder = self.path
         while not folder.exists():
             folder = folder.parent
@@ -345,5 +356,5 @@ def _is_plain_file(path):
 def _some(names, most=5):
     """A list for a person, however long it is."""
     more = len(names) - most
-    named = ", ".join(names[:most])
+    named = printable(", ".join(names[:most]))
     return f"{named} and {more} more" if more > 0 else named

@@ -6,9 +6,12 @@ what is computed is not.
 """
 
 import contextlib
+import logging
 import os
 import sys
 from typing import Any
+
+from keras_graft.structure.printable import printable
 
 _NAMES = {1: "Standard output", 2: "Standard error"}
 
@@ -71,6 +74,13 @@ class LastingStream:
                 f"({error}): the run goes on without it.\n"
             )
             self._other.flush()
+
+
+class PlainFormatter(logging.Formatter):
+    """The message alone, with escapes for what a terminal would obey."""
+
+    def format(self, record):
+        return printable(super().format(record), kept="\n\t")
 
 
 def keep_streams() -> None:

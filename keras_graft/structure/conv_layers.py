@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_graft.structure.graph import sublayers
+from keras_graft.structure.printable import printable
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -102,7 +103,7 @@ def leaf_layers(
         prefix: Path put before each name.
 
     Yields:
-        Pairs (path, layer); no path comes twice.
+        Pairs (path, layer); no path comes twice. A path can be printed.
     """
     seen: set[int] = set()
     taken: set[str] = set()
@@ -112,11 +113,12 @@ def leaf_layers(
             if id(child) in seen:
                 continue
             seen.add(id(child))
-            child_path, copy = f"{path}{child.name}", 1
+            name = printable(child.name)
+            child_path, copy = f"{path}{name}", 1
             # Custom layers may give one name to several of their sublayers.
             while child_path in taken:
                 copy += 1
-                child_path = f"{path}{child.name}#{copy}"
+                child_path = f"{path}{name}#{copy}"
             taken.add(child_path)
             if sublayers(child):
                 yield from walk(child, f"{child_path}/")
@@ -125,7 +127,7 @@ def leaf_layers(
 
     yield from walk(model, prefix)
     if own_variables(model):
-        yield prefix + model.name, model
+        yield prefix + printable(model.name), model
 
 
 def conv_kernels(

@@ -1,5 +1,10 @@
-import pytest
+import pathlib
+import time
 
+import pytest
+from absl import flags as absl_flags
+
+from keras_graft import flags
 from keras_graft.flags import flagfiles
 
 
@@ -125,3 +130,69 @@ def test_file_that_is_no_text_is_refused(folders):
     (folders["here"] / "a.flags").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="a.flags cannot be read as text"):
         texts("--flagfile=a.flags")
+
+
+def parse(*arguments):
+    values = absl_flags.FlagValues()
+    flags.define(values)
+    return flags.parse(["launch", *arguments], values)
+
+
+def test_time_grows_with_the_lines_and_no_faster(tmp_path):
+    file = tmp_path / "long.flags"
+
+    def seconds(lines):
+        text = "".join(f"--epochs={i + 1}\n# {i}\n" for i in range(lines))
+        file.write_text(text)
+        started = time.monotonic()
+        assert parse(f"--flagfile={file}").epochs == lines
+        return time.monotonic() - started
+
+    few = seconds(5_000)
+    # A square would take 64 times as long.
+    assert seconds(40_000) < 24 * max(few, 0.05)
+
+
+def test_a_value_may_stand_in_the_next_word(tmp_path):
+    file = tmp_path / "long.flags"
+    file.write_text("--epochs=2\n" * 2000)
+    found = parse(f"--flagfile={file}", "--epochs", "7", "--seed", "3")
+    assert (found.epochs, found.seed) == (7, 3)
+
+
+def test_a_long_chain_is_refused_at_once(tmp_path):
+    for i in range(1200):
+        (tmp_path / f"{i}.flags").write_text(f"--flagfile={i + 1}.flags\n")
+    (tmp_path / "1200.flags").write_text("--epochs=2\n")
+    with pytest.raises(ValueError, match="More than 50 flagfiles .* in a row"):
+        parse(f"--flagfile={tmp_path / '0.flags'}")
+    assert parse(f"--flagfile={tmp_path / '1170.flags'}").epochs == 2
+
+
+def test_files_that_double_with_every_level_are_refused_soon(tmp_path):
+    for i in range(40):
+        (tmp_path / f"{i}.flags").write_text(f"--flagfile={i + 1}.flags\n" * 2)
+    (tmp_path / "40.flags").write_text("--epochs=2\n")
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="more than 1000 are read"):
+        parse(f"--flagfile={tmp_path / '0.flags'}")
+    assert time.monotonic() - started < 10
+
+
+def test_name_that_is_too_long_is_no_flagfile():
+    with pytest.raises(ValueError, match="no flagfile 'aaa") as error:
+        parse(f"--flagfile={'a' * 5000}")
+    assert len(str(error.value)) < 3000
+
+
+@pytest.mark.parametrize("stem", ["l" * 240, "é" * 120, "tab\tstop"])
+def test_folder_named_after_a_flagfile_can_be_made(tmp_path, monkeypatch, stem):
+    file = tmp_path / f"{stem}.flags"
+    file.write_text("--epochs=2\n")
+    monkeypatch.chdir(tmp_path)
+    many = [f"--{name}=0.5" for name in ("momentum", "validation_fraction")]
+    folder = pathlib.Path(parse(f"--flagfile={file}", *many).workdir)
+    folder.mkdir(parents=True)
+    assert folder.name.isprintable()
+    other = parse(f"--flagfile={file}", *many, "--seed=3")
+    assert other.workdir != str(folder)

@@ -8,6 +8,9 @@ import sys
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from keras_graft.runs.cluster import cluster_of
 from keras_graft.runs.exit_codes import RunError
@@ -153,3 +156,36 @@ def test_command_refuses_it_before_tensorflow_is_imported(tmp_path):
     assert list(tmp_path.iterdir()) == []
     # TensorFlow alone takes longer than this to import.
     assert time.monotonic() - started < 2.5
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 3)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["worker", "chief", "a:1", "b:2", "c:3"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["cluster", "task", "worker", "chief", "type", "index", "x"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(max_size=20) | JSON.map(json.dumps))
+def test_any_tf_config_is_understood_or_refused_in_words(text):
+    for strategy in ("auto", "multiworker"):
+        try:
+            found = cluster_of(strategy, {"TF_CONFIG": text})
+        except RunError as error:
+            assert str(error).strip()
+        else:
+            assert found is None or 0 <= found.index < found.size

@@ -82,3 +82,30 @@ def test_a_file_that_is_no_model_is_refused(splits, tmp_path):
     (tmp_path / "teacher.keras").write_text("no model")
     with pytest.raises(RunError, match="cannot be loaded as a Keras model"):
         make_trainer(splits, f"--teachers={tmp_path}/teacher.keras")
+
+
+@pytest.mark.parametrize("model, layer", [("my teacher", "d"), ("t", "a b")])
+def test_a_teacher_whose_name_is_no_scope_is_refused(
+    splits, tmp_path, model, layer
+):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(inputs)
+    x = keras.layers.Dense(10, name=layer)(x)
+    teacher = keras.Model(inputs, x, name=model)
+    # Keras itself takes the name, and fails later.
+    teacher.save(tmp_path / "teacher.keras")
+    with pytest.raises(ValueError, match="not a valid (root )?scope"):
+        teacher.predict(splits.train.images[:2], verbose=0)
+    with pytest.raises(ValueError, match="takes no scope of the name"):
+        make_trainer(splits, f"--teachers={tmp_path}/teacher.keras")
+
+
+@pytest.mark.parametrize("model, layer", [("t.1-x_", "_d"), ("0", ".>d")])
+def test_a_name_that_tensorflow_takes_is_taken(splits, tmp_path, model, layer):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(inputs)
+    x = keras.layers.Dense(10, name=layer)(x)
+    teacher = keras.Model(inputs, x, name=model)
+    teacher.predict(splits.train.images[:2], verbose=0)
+    teacher.save(tmp_path / "teacher.keras")
+    make_trainer(splits, f"--teachers={tmp_path}/teacher.keras")
