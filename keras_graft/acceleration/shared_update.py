@@ -10,31 +10,32 @@ from keras_graft.optimizers.network_optimizers import told_by_config
 
 
 def update_of_each(
-    update: Callable[..., None],
+    update: Callable[..., tf.Tensor],
     networks: Sequence[keras.Model],
     optimizers: Sequence[keras.optimizers.Optimizer],
     shared: bool,
-) -> Callable[..., None]:
+) -> Callable[..., tf.Tensor]:
     """`update` for network k, traced once where all would be traced alike.
 
     Args:
-        update: Called with a network, its optimizer and what follows k.
+        update: Called with a network, its optimizer and what follows k;
+            returns a tensor.
         networks: N models.
         optimizers: Their optimizers, built.
         shared: Whether the networks compute the same.
 
     Returns:
-        A function of k and what else `update` takes.
+        A function of k and what else `update` takes, which returns the same.
     """
     trace = None
 
     def plain(k, *given):
-        update(networks[k], optimizers[k], *given)
+        return update(networks[k], optimizers[k], *given)
 
     # TensorFlow would otherwise copy its operations into the caller's graph.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def of_first(*given):
-        plain(0, *given)
+        return plain(0, *given)
 
     def through_one_function(k, *given):
         nonlocal trace
@@ -45,7 +46,7 @@ def update_of_each(
             own[t.ref()] if t.dtype == tf.resource else t
             for t in trace.captured_inputs
         ]
-        trace.inference_fn.call_with_captures(given, {}, captures)
+        return trace.inference_fn.call_with_captures(given, {}, captures)
 
     def handles(k):
         variables = [*networks[k].variables, *optimizers[k].variables]

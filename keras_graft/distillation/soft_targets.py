@@ -9,8 +9,13 @@ import tensorflow as tf
 from keras_graft.distillation.softening import head_divergence
 from keras_graft.distillation.term import DistillationInputs
 from keras_graft.distillation.term import DistillationTerm
+from keras_graft.distillation.term import checked_factor
 from keras_graft.structure.heads import REGRESSION
 from keras_graft.structure.heads import Head
+
+# Their squares are the least and the largest numbers of float32.
+_TINY = 1.1e-19
+_HUGE = 1.8e19
 
 
 class SoftTargetDistillation(DistillationTerm):
@@ -43,7 +48,23 @@ class SoftTargetDistillation(DistillationTerm):
                 "`temperature` must be a finite number above 0 (the paper "
                 f"uses 2). Received: {temperature}"
             )
+        if not _TINY <= temperature <= _HUGE:
+            raise ValueError(
+                "`temperature` and its square, by which the term is "
+                f"multiplied, must be numbers that float32 holds: from {_TINY} "
+                f"to {_HUGE}. Received: {temperature}"
+            )
+        if isinstance(self.weight, float) and self.weight * temperature > (
+            _HUGE**2 / temperature
+        ):
+            raise ValueError(
+                "`weight` times the square of `temperature` leaves float32: "
+                f"lower one of them. Received: weight={weight}, "
+                f"temperature={temperature}"
+            )
         self.temperature = float(temperature)
+        for name, factor in (head_weights or {}).items():
+            checked_factor(factor, f"head_weights['{name}']")
         self.head_weights = dict(head_weights) if head_weights else None
         self.regression = bool(regression)
 

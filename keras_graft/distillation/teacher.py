@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_graft.distillation.soft_targets import SoftTargetDistillation
@@ -11,6 +12,7 @@ from keras_graft.structure.heads import Head
 from keras_graft.structure.heads import check_kind
 from keras_graft.structure.outputs import final_activations
 from keras_graft.structure.scope_names import first_invalid_name
+from keras_graft.structure.variable_values import value_of
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -87,6 +89,17 @@ class TeacherDistillation(SoftTargetDistillation):
         if teachers:
             self.missing_teachers = []
         self._teachers = teachers
+
+    def check(self):
+        super().check()
+        for teacher in self.teachers:
+            for weight in teacher.weights:
+                if not np.isfinite(value_of(weight)).all():
+                    raise ValueError(
+                        f"The teacher '{teacher.name}' has NaN or infinity in "
+                        f"its weight {weight.path}, so that nothing can be "
+                        "learned from it. Load it anew, or leave it out."
+                    )
 
     def check_heads(self, heads):
         super().check_heads(heads)

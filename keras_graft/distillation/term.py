@@ -12,6 +12,10 @@ import tensorflow as tf
 from keras_graft.structure.heads import CLASS_LOGITS
 from keras_graft.structure.heads import Head
 
+# Below, float32 loses digits, and on many devices the number is 0.
+_TINY = 1.2e-38
+_HUGE = 3.4e38
+
 
 @dataclasses.dataclass(frozen=True)
 class DistillationInputs:
@@ -103,6 +107,21 @@ class DistillationTerm:
         """
         del heads  # A term may look at no output.
 
+    def check(self) -> None:
+        """Refuses what nothing can be learned from, before training.
+
+        Raises:
+            ValueError: Naming it.
+        """
+        if isinstance(self.weight, float):
+            return
+        first = float(keras.ops.convert_to_numpy(self.weight(0)))
+        if not math.isfinite(first):
+            raise ValueError(
+                f"`weight` is a schedule that gives {first} in the first step. "
+                "It must give finite numbers."
+            )
+
     def weights(
         self, iterations: Sequence[tf.Tensor] | None, num_networks: int
     ) -> list:
@@ -147,11 +166,33 @@ def weight_from_config(config: dict) -> Any:
 def _checked_weight(weight):
     if isinstance(weight, keras.optimizers.schedules.LearningRateSchedule):
         return weight
-    is_number = isinstance(weight, numbers.Real)
-    if not (is_number and math.isfinite(weight) and weight >= 0):
+    return checked_factor(
+        weight,
+        "weight",
+        ", or a keras.optimizers.schedules.LearningRateSchedule",
+    )
+
+
+def checked_factor(factor: Any, name: str, otherwise: str = "") -> float:
+    """Refuses what can be no factor of a term in float32.
+
+    Args:
+        factor: What was given.
+        name: Of the argument, for the error.
+        otherwise: What else it may be, for the error.
+
+    Raises:
+        ValueError: If it is no number, below 0, or leaves float32.
+    """
+    is_number = isinstance(factor, numbers.Real)
+    if not (is_number and math.isfinite(factor) and factor >= 0):
         raise ValueError(
-            "`weight` must be a finite number, at least 0, or a "
-            "keras.optimizers.schedules.LearningRateSchedule. Received: "
-            f"{weight}"
+            f"`{name}` must be a finite number, at least 0{otherwise}. "
+            f"Received: {factor}"
         )
-    return float(weight)
+    if factor and not _TINY <= float(factor) <= _HUGE:
+        raise ValueError(
+            f"`{name}` must be 0 or a number that float32 holds, from {_TINY} "
+            f"to {_HUGE}. Received: {factor}"
+        )
+    return float(factor)

@@ -107,6 +107,12 @@ PRIVATE_PLACES = (
         "a resumed run with SwapEMAWeights fails when it restores",
     ),
     PrivatePlace(
+        "_direction",
+        _HERE,
+        "`monitor` is asked for its `mode` before training, unless it is a "
+        "loss",
+    ),
+    PrivatePlace(
         "_batches_seen_since_last_saving",
         _HERE,
         "a resumed run with ModelCheckpoint fails when it restores",
@@ -157,6 +163,20 @@ def warn_of_untested_keras() -> None:
             _KERAS,
             keras.__version__,
         )
+
+
+def direction_of(metric: keras.metrics.Metric) -> str | None:
+    """`"up"` or `"down"`, where Keras knows which value is better, or None."""
+    return getattr(metric, "_direction", None)
+
+
+def averages_are_swapped_in(callback: keras.callbacks.Callback) -> bool:
+    """Whether a model holds averages of its weights, and the slots those.
+
+    Args:
+        callback: Any callback; `SwapEMAWeights` is one that swaps.
+    """
+    return bool(getattr(callback, "_ema_weights_in_model", False))
 
 
 class Prebuilt:

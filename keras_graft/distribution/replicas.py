@@ -177,6 +177,31 @@ def all_finite(tensors: Sequence[Any]) -> tf.Tensor:
     return 1.0 - tf.minimum(_over_replicas(bad), 1.0)
 
 
+def finite_each(groups: Sequence[Any]) -> tf.Tensor:
+    """Which of some groups of numbers are finite on every replica.
+
+    Args:
+        groups: Tensors, nested in any way, with None for none. One that is
+            there several times is looked at once.
+
+    Returns:
+        Shape (groups,), float32: 1.0 for a group that is finite.
+    """
+    known: dict[int, tf.Tensor] = {}
+    bad = []
+    for group in groups:
+        found = tf.zeros([])
+        for tensor in tf.nest.flatten(group, expand_composites=True):
+            if tensor is None or not tensor.dtype.is_floating:
+                continue
+            if id(tensor) not in known:
+                finite = tf.reduce_all(tf.math.is_finite(tensor))
+                known[id(tensor)] = tf.cast(~finite, "float32")
+            found = tf.maximum(found, known[id(tensor)])
+        bad.append(found)
+    return 1.0 - tf.minimum(_over_replicas(tf.stack(bad)), 1.0)
+
+
 def _over_replicas(flag):
     count = tf.cast(flag, "float32")
     context = tf.distribute.get_replica_context()

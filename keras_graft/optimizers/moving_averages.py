@@ -34,3 +34,15 @@ def averages_of(
         )
         if average is not None
     }
+
+
+def keep_as_averages(optimizer: keras.optimizers.Optimizer) -> None:
+    """Takes the weights, as they are, for their moving averages.
+
+    Args:
+        optimizer: A Keras optimizer, built.
+    """
+    averages = averages_of(optimizer)
+    for variable in inner_optimizer(optimizer)._trainable_variables:
+        if id(variable) in averages:
+            averages[id(variable)].assign(variable)

@@ -196,6 +196,25 @@ def with_loss_scales(
     ]
 
 
+def has_scale_to_lower(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether a loss scale is still to be found that gradients fit in.
+
+    Args:
+        optimizer: A built optimizer.
+    """
+    return (
+        isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        and float(optimizer.dynamic_scale) > 1.0
+    )
+
+
+def steps_taken(
+    optimizers: Sequence[keras.optimizers.Optimizer],
+) -> list[int]:
+    """How many steps each of them has taken; a skipped one does not count."""
+    return [int(inner_optimizer(o).iterations) for o in optimizers]
+
+
 def state_variables(
     optimizer: keras.optimizers.Optimizer,
 ) -> list[keras.Variable]:

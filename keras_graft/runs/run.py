@@ -128,6 +128,8 @@ def _make(settings, splits, strategy, num_devices):
         check_division(settings, steps, num_devices)
         with devices.scope_of(strategy):
             trainer = recipe.make_trainer(settings, splits)
+        for term in trainer.distillation:
+            term.check()
         graft = make_graft_callback(settings)
         if graft is not None:
             graft.check(trainer)
@@ -174,6 +176,7 @@ class _Job:
 
 
 def _train(job):
+    from keras_graft.optimizers.network_optimizers import steps_taken
     from keras_graft.runs import recipe
     from keras_graft.runs import teamwork
     from keras_graft.runs.batches import TrainingData
@@ -228,6 +231,15 @@ def _train(job):
             f"--learning_rate={settings.learning_rate} and give another "
             f"--workdir. The last good checkpoint is in "
             f"{job.directory.checkpoints}.",
+            ALL_DIVERGED,
+        )
+    if not any(steps_taken(trainer.optimizer.optimizers)):
+        raise RunError(
+            "No network took a single step, so nothing was trained: every "
+            "update had NaN or infinity in it. The columns "
+            f"network_k_skipped_steps of {job.directory.history} count them. "
+            f"Lower --learning_rate={settings.learning_rate}, and give "
+            "another --workdir.",
             ALL_DIVERGED,
         )
     test_logs = trainer.evaluate(

@@ -42,7 +42,8 @@ class HistoryLogger(StagedCallback):
         if not history.epoch:
             return
         names = sorted(history.history)
-        columns = [[float(v) for v in history.history[n]] for n in names]
+        count = len(history.epoch)
+        columns = [_of_all_epochs(history.history[n], count) for n in names]
         rows = zip(history.epoch, *columns, strict=True)
         _write(self._path, [["epoch", *names], *rows])
 
@@ -84,6 +85,11 @@ class CoefficientLogger(StagedCallback):
 
     def set_state(self, state):
         self._rows = check(state["rows"], list[list[int | str]], "rows")
+
+
+def _of_all_epochs(values, count):
+    """A log that older versions did not write has none for their epochs."""
+    return [*[float("nan")] * (count - len(values)), *map(float, values)]
 
 
 def _write(path: pathlib.Path, rows: Iterable[Sequence]) -> None:

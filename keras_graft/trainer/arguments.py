@@ -278,14 +278,15 @@ def active_terms(
 
 
 def check_terms_ready(terms: Sequence[DistillationTerm], method: str) -> None:
-    """Refuses to train with terms whose teachers are missing.
+    """Refuses to train with terms that lack teachers or are not finite.
 
     Args:
         terms: The trainer's terms.
         method: What was called, for the error.
 
     Raises:
-        ValueError: Naming the teachers that a loaded trainer needs back.
+        ValueError: Naming the teachers that a loaded trainer needs back, or
+            what is not finite.
     """
     for i, term in enumerate(terms):
         if not term.ready:
@@ -295,6 +296,9 @@ def check_terms_ready(terms: Sequence[DistillationTerm], method: str) -> None:
                 f"`trainer.distillation[{i}].teachers` to the models "
                 f"{term.missing_teachers}."
             )
+        # It looks at all weights: not before every batch.
+        if method == "fit" and term.weight:
+            term.check()
 
 
 def check_outputs(outputs: Sequence[Any]) -> None:

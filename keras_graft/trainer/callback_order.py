@@ -24,6 +24,7 @@ import keras
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.grafting import GraftCallback
+from keras_graft.trainer.final_weights import refuse_rivals
 
 
 class Stage(enum.IntEnum):
@@ -119,12 +120,14 @@ def in_order(callbacks: Any) -> list[keras.callbacks.Callback]:
         A new list.
 
     Raises:
-        ValueError: If a callback cannot work with several networks.
+        ValueError: If a callback cannot work with several networks, or two
+            of them put different weights in place.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
     found = [] if callbacks is None else keras.tree.flatten(callbacks)
     _refuse(found)
+    refuse_rivals(found)
     # Keras would append its own after the checkpoint, which stores it.
     if not any(isinstance(c, keras.callbacks.History) for c in found):
         found.append(keras.callbacks.History())

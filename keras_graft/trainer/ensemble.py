@@ -16,9 +16,12 @@ from keras_graft.trainer.arguments import check_networks
 from keras_graft.trainer.arguments import renamed
 from keras_graft.trainer.head_kinds import heads_of
 from keras_graft.trainer.health import Health
-from keras_graft.trainer.health import StatusList
 from keras_graft.trainer.losses import has_own_loss
+from keras_graft.trainer.monitors import Monitor
+from keras_graft.trainer.monitors import check_monitor
+from keras_graft.trainer.monitors import resolved
 from keras_graft.trainer.scoring import Scoring
+from keras_graft.trainer.status import StatusList
 from keras_graft.trainer.views import views_of
 
 # A kind for all outputs, or one for each by name; None where they tell.
@@ -32,6 +35,7 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         networks: List of Keras models with the same inputs and outputs, which
             share no layer.
         monitor: As for `GraftTrainer`.
+        mode: Likewise.
         accelerate: Likewise.
         heads: Likewise.
         **kwargs: As for `keras.Model`.
@@ -49,6 +53,7 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         self,
         networks: Sequence[keras.Model],
         monitor: str,
+        mode: str,
         accelerate: Accelerate,
         heads: Heads = None,
         **kwargs: Any,
@@ -56,10 +61,12 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         super().__init__(**kwargs)
         networks = list(networks)
         check_networks(networks)
+        check_monitor(monitor, mode)
         # Named so that it is the first attribute that Keras' saving walks:
         # the networks are then stored once, under their position.
         self._networks = networks
         self.monitor = monitor
+        self.mode = mode
         self.accelerate = accelerate
         self.heads = heads
         self._acceleration = resolve_acceleration(accelerate)
@@ -90,12 +97,21 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
     def best_network(self) -> keras.Model:
         """The live network with the best `monitor`, with its last weights.
 
-        Judged by the last validated epoch.
+        Judged by the last validated epoch; by the last one of training where
+        there is no validation data, which is said once.
 
         Raises:
-            ValueError: Before the first validated epoch.
+            ValueError: Before the first such epoch.
         """
-        return self._networks[self.health.best(self.monitor)]
+        return self._networks[self.health.best()]
+
+    def monitored(self) -> Monitor:
+        """The log that `best_network` is chosen by, and which way is better.
+
+        Raises:
+            ValueError: If there is no such log, or nobody knows the way.
+        """
+        return resolved(self.monitor, self.mode, self._scoring)
 
     def build(self, input_shape=None):
         for k, network in enumerate(self._networks):
@@ -105,12 +121,14 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
 
     def get_config(self):
         config = super().get_config()
+        for name in self.config_lists:
+            config[name] = [
+                keras.saving.serialize_keras_object(item)
+                for item in getattr(self, name)
+            ]
         config.update(
-            networks=[
-                keras.saving.serialize_keras_object(network)
-                for network in self._networks
-            ],
             monitor=self.monitor,
+            mode=self.mode,
             accelerate=self.accelerate,
             heads=self.heads,
         )

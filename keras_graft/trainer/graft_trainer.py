@@ -63,8 +63,8 @@ class GraftTrainer(Evaluated):
         distillation: `"mutual"` (a `MutualDistillation()`), a distillation
             term, a list of terms, or None. Defaults to `"mutual"`.
         monitor: Log by which `best_network` chooses; the networks' own values
-            of it are compared. A name with "loss" or "error" is better
-            smaller, any other one larger. Defaults to `"val_accuracy"`.
+            of it are compared, those in training where nothing is validated.
+            Defaults to `"val_accuracy"`; without an accuracy, `"val_loss"`.
         fused_batch_norm: Deprecated, like `recompute`: see `accelerate`.
         accelerate: Whether, on a single replica, stock layers run on fused
             operations and networks that compute the same share one function:
@@ -76,6 +76,8 @@ class GraftTrainer(Evaluated):
         heads: What the outputs mean, where loss and last layer do not tell:
             one of `structure.heads.KINDS`, such as `"class_logits"`, or a
             dict of them by output. Defaults to None.
+        mode: Which `monitor` is better: `"min"`, `"max"`, or `"auto"`: what
+            the metric itself says. A metric that does not say needs it.
         name: As for `keras.Model`, like `trainable` and `dtype`.
 
     Raises:
@@ -109,6 +111,7 @@ class GraftTrainer(Evaluated):
         accelerate: Accelerate = True,
         heads: Heads = None,
         *,
+        mode: str = "auto",
         name: str | None = None,
         trainable: bool = True,
         dtype: Any = None,
@@ -116,6 +119,7 @@ class GraftTrainer(Evaluated):
         super().__init__(
             networks,
             monitor,
+            mode,
             accelerate_from(accelerate, fused_batch_norm, recompute),
             heads,
             name=name,
@@ -178,6 +182,7 @@ class GraftTrainer(Evaluated):
             # A list of its own: this is what Keras' saving walks.
             self._optimizers = given.scaled_optimizers(self._networks)
         self._preparation = None
+        self.health.revive()
         self.loss = loss
         self.optimizer = NetworkOptimizers(self._optimizers)
         # "auto" is resolved by now.
@@ -193,14 +198,6 @@ class GraftTrainer(Evaluated):
         if all(network.built for network in self._networks):
             # Slots must exist before Keras loads their values.
             self.optimizer.build_for(self._networks)
-
-    def get_config(self):
-        config = super().get_config()
-        config["distillation"] = [
-            keras.saving.serialize_keras_object(term)
-            for term in self.distillation
-        ]
-        return config
 
     # Training and evaluation.
 
@@ -275,7 +272,11 @@ class GraftTrainer(Evaluated):
             self._networks, self._optimizers, given.example[0]
         )
         first = [
-            Recorder(self, callback_order.grafts_of(ordered)),
+            Recorder(
+                self,
+                ordered,
+                validation_data is not None or validation_split > 0,
+            ),
             *stock_callbacks.helpers_for(ordered, self),
             *given.watchers,
         ]
@@ -310,7 +311,7 @@ class GraftTrainer(Evaluated):
         return self._scoring.metrics if self._scoring else []
 
     def get_metrics_result(self):
-        return self._scoring.results(self.health.live())
+        return self._scoring.results(self.health.live(), self.health.lost())
 
     def train_step(self, data):
         return step.train_step(self._trained_parts(), data)

@@ -1,21 +1,25 @@
 """Which networks are live, and how well each one did in the last epoch."""
 
+import hashlib
 import logging
-from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_graft.optimizers.network_optimizers import has_scale_to_lower
+from keras_graft.structure.variable_values import value_of
+from keras_graft.trainer.choice import Choice
 from keras_graft.trainer.healing import first_non_finite
 from keras_graft.trainer.healing import heal
+from keras_graft.trainer.skipped_steps import SkippedSteps
+from keras_graft.trainer.status import LIVE
+from keras_graft.trainer.status import MASKED
+from keras_graft.trainer.status import RETIRED
+from keras_graft.trainer.status import StatusList
 
 _LOG = logging.getLogger(__name__)
-
-LIVE = "live"
-MASKED = "masked"
-RETIRED = "retired"
 
 # A network that is masked once more after them is retired.
 MAX_HEALINGS = 3
@@ -40,6 +44,10 @@ class Health:
         self.healings = _flags(trainer, "healings", shape, "zeros")
         nan = keras.initializers.Constant(float("nan"))
         self.scores = _flags(trainer, "scores", shape, nan)
+        self._choice = Choice(trainer, self.scores)
+        self.skipped = SkippedSteps(*shape)
+        # Digests of the weights by position, of this process only.
+        self._retired_with: dict[int, str] = {}
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -54,6 +62,28 @@ class Health:
     def not_retired(self) -> tf.Tensor:
         """Shape (N,), float32: 0 for a network that is retired, else 1."""
         return 1.0 - self.retired.value
+
+    def judged(self) -> tf.Tensor:
+        """Shape (N,), float32: 1 for a network that is in validation's means.
+
+        The live ones; where none is, all that are not retired.
+        """
+        live = self.live()
+        some = tf.reduce_any(live > 0)
+        return tf.where(some, live, self.not_retired())
+
+    def lost(self) -> tf.Tensor:
+        """Shape (N,), float32: 1 for a network whose metrics tell nothing.
+
+        One that is retired or, since a single step may be the fault of its
+        batch, was masked in two steps on end or more.
+        """
+        masked = tf.cast(self.masked.value > 1, "float32")
+        return tf.maximum(masked, self.retired.value)
+
+    def in_logs(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `Scoring.results` wants to know: `live()` and `lost()`."""
+        return self.live(), self.lost()
 
     def any_left(self) -> bool:
         """Whether there is a network that is not retired."""
@@ -111,6 +141,28 @@ class Health:
                 )
         self.masked.assign(masked)
 
+    def _mask_idle(self):
+        """Masks live networks that took none of an epoch's steps.
+
+        Returns:
+            By position, why.
+        """
+        masked = keras.ops.convert_to_numpy(self.masked).copy()
+        found = {}
+        for k, skipped in enumerate(self.skipped.counted()):
+            if not skipped.all or self.status[k] != LIVE:
+                continue
+            optimizer = self._trainer.optimizer.optimizers[k]
+            if skipped.first == 0 and has_scale_to_lower(optimizer):
+                continue
+            masked[k] = skipped.count
+            found[k] = (
+                f"it took none of {skipped.count} steps, since {skipped.why} "
+                "was not finite"
+            )
+        self.masked.assign(masked)
+        return found
+
     def _heal(self, k, peer):
         trainer = self._trainer
         networks, optimizers = trainer.networks, trainer.optimizer.optimizers
@@ -147,6 +199,7 @@ class Health:
             graft_follows: Whether a later epoch may begin with a graft.
         """
         self._mask_non_finite()
+        idle = self._mask_idle()
         status = list(self.status)
         steps = keras.ops.convert_to_numpy(self.masked)
         for k in range(len(status)):
@@ -154,11 +207,12 @@ class Health:
                 continue
             weight = first_non_finite(self._trainer.networks[k])
             _LOG.warning(
-                "network_%d is masked at the end of epoch %d: for %d steps "
-                "its predictions or its loss have not been finite (%s).",
+                "network_%d is masked at the end of epoch %d: %s (%s).",
                 k,
                 epoch,
-                steps[k],
+                idle.get(k)
+                or f"for {steps[k]:.0f} steps its predictions or its loss have "
+                "not been finite",
                 f"first such weight: {weight}" if weight else "its weights are",
             )
             # One step alone may be the fault of its batch.
@@ -169,100 +223,65 @@ class Health:
             elif LIVE not in status:
                 self.retire(k, "it has no live peer to be healed from")
 
+    def revive(self) -> None:
+        """Lets a retired network take part that has been given new weights.
+
+        Called when a trainer is compiled, so that its optimizer is new too.
+        """
+        for k, network in enumerate(self._trainer.networks):
+            if self.status[k] != RETIRED:
+                continue
+            weight = first_non_finite(network)
+            if weight or self._retired_with.get(k) in (None, _digest(network)):
+                _LOG.warning(
+                    "network_%d stays retired: %s. To let it take part, give "
+                    'it other weights and set trainer.status[%d] = "live".',
+                    k,
+                    f"its weight {weight} is not finite"
+                    if weight
+                    else "it is not known to have other weights now",
+                    k,
+                )
+                continue
+            healings = keras.ops.convert_to_numpy(self.healings).copy()
+            healings[k] = 0
+            self.healings.assign(healings)
+            self.status[k] = LIVE
+            _LOG.warning(
+                "network_%d is live again: it has been given new weights and "
+                "is compiled anew.",
+                k,
+            )
+
+    def remember_retired(self, k: int) -> None:
+        """Notes with which weights a network is retired."""
+        self._retired_with[k] = _digest(self._trainer.networks[k])
+
     @property
-    def status(self) -> "StatusList":
+    def status(self) -> StatusList:
         return StatusList(self)
 
-    def keep_scores(self, logs: Mapping[str, float]) -> None:
-        """Remembers how well each network did, if the logs tell.
+    def keep_scores(
+        self, logs: Mapping[str, float], validated: bool = True
+    ) -> None:
+        """Remembers how well each network did, as `Choice.keep` has it."""
+        self._choice.keep(logs, validated)
 
-        Args:
-            logs: Logs of an epoch, those of validation with `val_`.
-        """
-        keys = [
-            _network_log(self._trainer.monitor, k)
-            for k in range(len(self._trainer.networks))
-        ]
-        if all(key in logs for key in keys):
-            self.scores.assign([float(logs[key]) for key in keys])
-
-    def best(self, monitor: str) -> int:
+    def best(self) -> int:
         """Position of the live network with the best score.
 
-        Args:
-            monitor: Name of the log that the scores are of.
-
         Raises:
-            ValueError: Before the first validated epoch, or if no network
-                is live.
+            ValueError: As `Choice.best`.
         """
-        scores = keras.ops.convert_to_numpy(self.scores)
         live = keras.ops.convert_to_numpy(self.live())
-        ranked = [
-            (-score if _smaller_is_better(monitor) else score, -k)
-            for k, score in enumerate(scores)
-            if live[k] and score == score
-        ]
-        if not ranked:
-            raise ValueError(
-                f"No live network has a `{monitor}` yet. Call `fit` with "
-                "`validation_data`, or choose another log with "
-                "`GraftTrainer(..., monitor=...)`, such as "
-                "monitor='accuracy' where there is no validation data. "
-                f"Status: {list(self.status)}."
-            )
-        return -max(ranked)[1]
+        return self._choice.best(live, list(self.status))
 
 
-class StatusList(Sequence):
-    """The status of each network; an entry can be assigned."""
-
-    def __init__(self, health: Health):
-        self._health = health
-
-    def __len__(self) -> int:
-        return self._health.masked.shape[0]
-
-    def __getitem__(self, k: int) -> str:
-        k = range(len(self))[k]
-        if float(self._health.retired[k]):
-            return RETIRED
-        return MASKED if float(self._health.masked[k]) else LIVE
-
-    def __setitem__(self, k: int, status: str) -> None:
-        if status not in (LIVE, MASKED, RETIRED):
-            raise ValueError(
-                f"A status is 'live', 'masked' or 'retired'. Received: "
-                f"{status!r}"
-            )
-        k = range(len(self))[k]
-        for variable, name in (
-            (self._health.masked, MASKED),
-            (self._health.retired, RETIRED),
-        ):
-            values = keras.ops.convert_to_numpy(variable).copy()
-            values[k] = float(status == name)
-            variable.assign(values)
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[k] for k in range(len(self)))
-
-    def __eq__(self, other) -> bool:
-        return list(self) == list(other)
-
-    def __repr__(self) -> str:
-        return repr(list(self))
-
-
-def _network_log(monitor, k):
-    """`val_accuracy` becomes `val_network_0_accuracy`."""
-    if monitor.startswith("val_"):
-        return f"val_network_{k}_{monitor.removeprefix('val_')}"
-    return f"network_{k}_{monitor}"
-
-
-def _smaller_is_better(monitor):
-    return "loss" in monitor or "error" in monitor
+def _digest(network):
+    digest = hashlib.blake2b()
+    for variable in network.weights:
+        digest.update(np.ascontiguousarray(value_of(variable)).tobytes())
+    return digest.hexdigest()
 
 
 def _flags(trainer, name, shape, initializer):

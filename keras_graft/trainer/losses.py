@@ -150,6 +150,36 @@ def live_losses(
     )
 
 
+def unhidden(
+    losses: Losses,
+    supervised: Sequence[tf.Tensor],
+    present: tf.Tensor,
+    distils: bool,
+) -> Losses:
+    """The losses as they are, with what is not finite in them.
+
+    Args:
+        losses: The finite ones.
+        supervised: N scalars, not necessarily finite.
+        present: Shape (N,), float32: 0 for a network whose losses are 0.
+        distils: Whether there are distillation terms.
+    """
+    nan = tf.constant(float("nan"))
+    there = tf.unstack(present > 0)
+    finite = tf.unstack(losses.live > 0)
+    distillation = losses.distillation
+    if distils:
+        distillation = [
+            tf.where(there[k] & ~finite[k], nan, loss)
+            for k, loss in enumerate(distillation)
+        ]
+    return Losses(
+        [tf.where(there[k], loss, 0.0) for k, loss in enumerate(supervised)],
+        distillation,
+        losses.live,
+    )
+
+
 def distillation_losses(
     terms: Sequence[DistillationTerm],
     batch: Batch,

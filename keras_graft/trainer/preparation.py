@@ -81,7 +81,8 @@ def prepare(
         sample_weight: Its weight likewise, or None.
 
     Raises:
-        ValueError: If the networks' outputs differ or cannot be distilled, or
+        ValueError: If the networks' outputs differ or cannot be distilled, a
+            distillation term is not finite, or the networks
             lack a layer that a distillation term looks at.
     """
     networks, terms = trainer.networks, trainer.distillation
@@ -91,6 +92,7 @@ def prepare(
         heads = trainer.heads_of(outputs[0])
         active = active_terms(terms, len(networks))
         for term in active:
+            term.check()
             term.check_heads(heads)
         taps = feature_taps(networks, active, outputs[0])
         trainer.optimizer.build_for(networks)

@@ -1,5 +1,7 @@
 """Loss, metrics and their epoch averages, per network and for the ensemble."""
 
+import contextlib
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from keras_graft.trainer.copies import metric_copies
+from keras_graft.trainer.guard import keep_where
+from keras_graft.trainer.guard import values
 from keras_graft.trainer.views import views_of
 
 
@@ -29,6 +33,22 @@ class _Scorer(keras.Model):
             run_eagerly=True,
         )
         self.built = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """Which networks a batch counts for; shape (N,), float32, each.
+
+    Attributes:
+        alone: 1 for a network whose own average it is in.
+        together: 1 for a network that is in the mean over networks.
+        metrics: 1 for a network whose metrics it is in, and for at least one
+            where it is in those of the ensemble; None for all.
+    """
+
+    alone: tf.Tensor
+    together: tf.Tensor
+    metrics: tf.Tensor | None = None
 
 
 class Scoring:
@@ -108,6 +128,29 @@ class Scoring:
                     scorer.compute_loss(None, labels, predictions, weights)
                 scorer.compute_metrics(None, labels, predictions, weights)
 
+    @property
+    def is_built(self) -> bool:
+        """Whether the names of all logs are known."""
+        return all(getattr(m, "built", True) for m in self.scorers[0].metrics)
+
+    def compared(self) -> list[str]:
+        """The logs that each network has a single value of: `"loss"`, ...."""
+        ones = tf.ones([len(self.scorers)])
+        own = "network_0_"
+        return [
+            name.removeprefix(own)
+            for name, value in self.results(ones, 1.0 - ones).items()
+            if name.startswith(own) and value.shape.rank == 0
+        ]
+
+    def compiled_metrics(self) -> list[keras.metrics.Metric]:
+        """The metrics of the first network, as Keras has made them."""
+        return [
+            metric
+            for group in self.scorers[0].metrics
+            for metric in getattr(group, "metrics", [])
+        ]
+
     def supervised_loss(
         self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any
     ) -> tf.Tensor:
@@ -133,36 +176,43 @@ class Scoring:
         self,
         losses: Sequence[tf.Tensor],
         distillation_losses: Sequence[tf.Tensor],
-        live: tf.Tensor,
+        counted: Counted,
         batch: tf.Tensor,
     ) -> None:
-        """Counts a batch in the averages of the live networks.
+        """Counts a batch in the averages of the networks.
 
         Args:
-            losses: N finite scalars: what each network minimises.
-            distillation_losses: N finite scalars, part of `losses`.
-            live: Shape (N,), float32: 1 for a live network, else 0.
+            losses: N scalars: what each network minimises; 0 for a network
+                that it does not count for.
+            distillation_losses: N scalars, part of `losses`.
+            counted: Which networks it counts for.
             batch: Number of examples, the weight of this batch.
         """
         batch = tf.cast(batch, "float32")
-        count = tf.reduce_sum(live)
+        there = tf.unstack(counted.together > 0)
+        count = tf.reduce_sum(counted.together)
         some = tf.minimum(count, 1.0)
 
         def mean(values):
-            return tf.reduce_sum(tf.stack(values) * live) / tf.maximum(count, 1)
+            # 0 times NaN is NaN.
+            found = [
+                tf.where(is_there, value, 0.0)
+                for is_there, value in zip(there, values, strict=True)
+            ]
+            return tf.add_n(found) / tf.maximum(count, 1)
 
         self.mean_loss.update_state(mean(losses), batch * some)
         self.distillation_loss.update_state(
             mean(distillation_losses), batch * some
         )
-        for k, alive in enumerate(tf.unstack(live > 0)):
+        for k, alive in enumerate(tf.unstack(counted.alone > 0)):
             counts = _loss_counts(self.scorers[k])
             new = self._kept_back.pop(k, counts)
             for variable, value in zip(counts, new, strict=True):
                 variable.assign(tf.where(alive, value, variable.value))
-        counted = tf.unstack(batch * live)
+        weights = tf.unstack(batch * counted.alone)
         for k, tracker in enumerate(self.network_losses):
-            tracker.update_state(losses[k], counted[k])
+            tracker.update_state(losses[k], weights[k])
 
     def count_examples(self, size: tf.Tensor, kept: tf.Tensor) -> None:
         """Counts the examples that were trained on, and those left out.
@@ -181,6 +231,7 @@ class Scoring:
         predictions: Sequence[tf.Tensor],
         sample_weights: Sequence,
         ensemble: tf.Tensor | None,
+        counted: tf.Tensor | None,
     ) -> None:
         """Counts a batch in the compiled metrics.
 
@@ -191,30 +242,41 @@ class Scoring:
             ensemble: What the ensemble predicts, in the form that a network
                 gives; None where the networks saw different labels, so that
                 there is none.
+            counted: As `Counted.metrics`.
         """
+        of_networks = None if counted is None else tf.unstack(counted)
         for k, scorer in enumerate(self.scorers):
-            scorer.compute_metrics(
-                None, labels[k], predictions[k], sample_weights[k]
-            )
+            with _counted(scorer, of_networks and of_networks[k]):
+                scorer.compute_metrics(
+                    None, labels[k], predictions[k], sample_weights[k]
+                )
         if ensemble is not None:
-            self.ensemble.compute_metrics(
-                None, labels[0], ensemble, sample_weights[0]
-            )
+            some = None if counted is None else tf.reduce_max(counted)
+            with _counted(self.ensemble, some):
+                self.ensemble.compute_metrics(
+                    None, labels[0], ensemble, sample_weights[0]
+                )
             first = keras.tree.flatten(ensemble)[0]
-            self._ensemble_examples.update_state(tf.shape(first)[0])
+            size = tf.cast(tf.shape(first)[0], "float32")
+            self._ensemble_examples.update_state(
+                size if some is None else size * some
+            )
 
-    def results(self, live: tf.Tensor) -> dict:
+    def results(self, live: tf.Tensor, lost: tf.Tensor) -> dict:
         """All logs by name.
 
         Args:
-            live: Shape (N,), float32: the networks that means are over (all,
-                where none is live).
+            live: Shape (N,), float32: the networks that means are over (all
+                that were scored, where none is live).
+            lost: Shape (N,), float32: 1 for a network whose metrics tell
+                nothing.
 
         Returns:
-            Dict of scalars. A network without one counted batch has the loss
-            NaN, and so has an ensemble that was not scored.
+            Dict of scalars. NaN for a network without one counted batch and
+            for an ensemble that was not scored. A network that is lost, or
+            not live and of a loss that is NaN, has metrics of NaN: what Keras
+            counts of predictions that are NaN is a number, of no meaning.
         """
-        live = tf.where(tf.reduce_any(live > 0), live, tf.ones_like(live))
         logs = {
             "loss": _mean_or_nan(self.mean_loss),
             "distillation_loss": _mean_or_nan(self.distillation_loss),
@@ -224,11 +286,19 @@ class Scoring:
         scores = [_compiled_results(scorer) for scorer in self.scorers]
         ensemble = _compiled_results(self.ensemble)
         scored = self._ensemble_examples.result() > 0
+        of_networks = tf.stack([logs[t.name] for t in self.network_losses])
+        told = tf.stack([t.count > 0 for t in self.network_losses])
+        told &= (lost == 0) & ((live > 0) | tf.math.is_finite(of_networks))
+        among = told & (live > 0)
+        among = tf.where(tf.reduce_any(among), among, told)
         for name in scores[0]:
-            values = tf.stack([tf.cast(s[name], "float32") for s in scores])
-            logs[name] = tf.reduce_sum(values * live) / tf.reduce_sum(live)
+            found = tf.stack([tf.cast(s[name], "float32") for s in scores])
+            kept = tf.where(among, found, 0.0)
+            logs[name] = tf.reduce_sum(kept) / tf.reduce_sum(
+                tf.cast(among, "float32")
+            )
             for k, score in enumerate(scores):
-                logs[f"network_{k}_{name}"] = score[name]
+                logs[f"network_{k}_{name}"] = _or_nan(told[k], score[name])
             if name not in ensemble:
                 continue  # The loss of a head: an ensemble has none.
             value = tf.cast(ensemble[name], "float32")
@@ -251,9 +321,32 @@ def _loss_counts(scorer):
     ]
 
 
+def _or_nan(told, value):
+    if not value.dtype.is_floating:
+        value = tf.cast(value, "float32")
+    return tf.where(told, value, tf.cast(float("nan"), value.dtype))
+
+
 def _mean_or_nan(tracker):
     value = tracker.total / tracker.count
     return tf.convert_to_tensor(value)
+
+
+@contextlib.contextmanager
+def _counted(scorer, counted):
+    """Within it, metrics count where `counted` is 1, or None, and else not."""
+    if counted is None:
+        yield
+        return
+    variables = [
+        variable
+        for metric in scorer.metrics
+        if type(metric) is not keras.metrics.Mean
+        for variable in metric.variables
+    ]
+    before = values(variables)
+    yield
+    keep_where(counted, variables, values(variables), before)
 
 
 def _compiled_results(scorer):

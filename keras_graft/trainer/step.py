@@ -33,7 +33,10 @@ from keras_graft.trainer.losses import finite_networks
 from keras_graft.trainer.losses import finite_outputs
 from keras_graft.trainer.losses import live_losses
 from keras_graft.trainer.losses import supervised_losses
+from keras_graft.trainer.losses import unhidden
+from keras_graft.trainer.scoring import Counted
 from keras_graft.trainer.scoring import Scoring
+from keras_graft.trainer.skipped_steps import finite_parts
 from keras_graft.trainer.updates import tapes_of
 from keras_graft.trainer.updates import update_all
 from keras_graft.trainer.views import views_of
@@ -103,7 +106,7 @@ def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
                     optimizers, losses.minimised, strict=True
                 )
             ]
-        update_all(
+        taken = update_all(
             networks,
             optimizers,
             tapes,
@@ -113,22 +116,50 @@ def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
             predictions.shared,
         )
         parts.health.record(finite, kept)
+        parts.health.skipped.record(
+            [
+                *finite_parts(batch, predictions.outputs, losses.distillation),
+                finite,
+                *taken,
+            ],
+            kept * parts.health.not_retired(),
+        )
         if parts.num_replicas > 1:
             parts.scoring.count_examples(batch.size, kept)
             batch = batch.first(batch.size * tf.cast(kept, batch.size.dtype))
             predictions = predictions.first(batch.size)
-        return _scores(parts, batch, predictions, losses, losses.minimised)
+        return _scores(
+            parts,
+            batch,
+            finite_outputs(predictions.outputs, losses.live),
+            losses,
+            losses.minimised,
+            Counted(losses.live, losses.live, metrics=losses.live),
+        )
 
 
 def test_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
-    """Scores the networks on a batch; as `train_step`, without training."""
+    """Scores the networks on a batch; as `train_step`, without training.
+
+    What is not finite stays so in the logs, as in Keras: a network that is
+    not retired is scored by what it predicts.
+    """
     with once_drawn(data):
         batch = Batch.of(data, len(parts.networks), parts.num_replicas)
         predictions = _forward(parts, batch, training=False)
         supervised = _supervised(parts, batch, predictions, training=False)
         finite = finite_networks(predictions.outputs, supervised)
         losses = _losses(parts, batch, predictions, supervised, finite)
-        return _scores(parts, batch, predictions, losses, losses.supervised)
+        present = parts.health.not_retired()
+        losses = unhidden(losses, supervised, present, bool(parts.terms))
+        return _scores(
+            parts,
+            batch,
+            predictions.outputs,
+            losses,
+            losses.supervised,
+            Counted(present, parts.health.judged()),
+        )
 
 
 def predictions_of(
@@ -208,12 +239,11 @@ def _losses(parts, batch, predictions, supervised, finite) -> Losses:
     return live_losses(supervised, distillation, live)
 
 
-def _scores(parts, batch, predictions, losses, reported):
-    outputs = finite_outputs(predictions.outputs, losses.live)
+def _scores(parts, batch, outputs, losses, reported, counted):
     ensemble = None
     if batch.shared_labels:
         heads = parts.heads_of(outputs[0])
-        mean = mean_outputs(outputs, losses.live, heads)
+        mean = mean_outputs(outputs, counted.together, heads)
         ensemble = map_heads(Head.like_outputs, mean, heads)
         ensemble = keras.tree.map_structure(
             lambda tensor, like: with_mask(tensor, mask_of(like)),
@@ -223,9 +253,11 @@ def _scores(parts, batch, predictions, losses, reported):
     parts.scoring.update_losses(
         [loss * parts.num_replicas for loss in reported],
         [loss * parts.num_replicas for loss in losses.distillation],
-        losses.live,
+        counted,
         batch.size,
     )
-    parts.scoring.update_metrics(batch.labels, outputs, batch.weights, ensemble)
-    logs = parts.scoring.results(parts.health.live())
+    parts.scoring.update_metrics(
+        batch.labels, outputs, batch.weights, ensemble, counted.metrics
+    )
+    logs = parts.scoring.results(*parts.health.in_logs())
     return reducible(logs, parts.strategy)

@@ -43,7 +43,7 @@ def update_all(
     before: Sequence[Sequence[tf.Tensor]],
     live: tf.Tensor,
     shared: bool,
-) -> None:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Takes one step with each network, or none where it went wrong.
 
     Args:
@@ -55,11 +55,16 @@ def update_all(
         before: What `snapshots` returned before the step.
         live: Shape (N,), float32: 1 for a network that takes part.
         shared: Whether the networks compute the same.
+
+    Returns:
+        `(unscaled, healthy)`: what `update` returns, of all networks; shape
+        (N,) each.
     """
     step = update_of_each(update, networks, optimizers, shared)
     takes_part = tf.unstack(live)
     at_a_time = _networks_at_a_time()
     done: list[list[tf.Tensor]] = []
+    went = []
     for k, network in enumerate(networks):
         # Not all at once: each network's gradients take memory.
         with tf.control_dependencies(
@@ -69,7 +74,9 @@ def update_all(
                 losses[k], network.trainable_variables
             )
         done.append([g for g in gradients if g is not None][:1])
-        step(k, gradients, before[k], takes_part[k])
+        went.append(step(k, gradients, before[k], takes_part[k]))
+    unscaled, healthy = tf.unstack(tf.stack(went), axis=1)
+    return unscaled, healthy
 
 
 def update(
@@ -78,7 +85,7 @@ def update(
     gradients: Sequence,
     before: Sequence[tf.Tensor],
     live: tf.Tensor,
-) -> None:
+) -> tf.Tensor:
     """Takes one step with a network, or none where it went wrong.
 
     Args:
@@ -88,6 +95,10 @@ def update(
             there is none.
         before: What `snapshots` returned for this network.
         live: Scalar, float32: 1 for a network that takes part.
+
+    Returns:
+        Shape (2,), float32, equal on every replica: 0 where a loss scale was
+        too high, else 1; and 1 if the step was taken, 0 if it left no trace.
     """
     joint, unscaled = joint_gradients(optimizer, gradients)
     optimizer.apply(joint, network.trainable_variables)
@@ -99,6 +110,7 @@ def update(
     healthy = live * unscaled * all_finite(after)
     keep_where(healthy, state, after, before[: len(state)])
     keep_where(live, scale, values(scale), before[len(state) :])
+    return tf.stack([unscaled, healthy])
 
 
 def _networks_at_a_time():

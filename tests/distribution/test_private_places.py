@@ -238,6 +238,21 @@ def building_of_a_model():
     assert asked
 
 
+def directions_of_metrics():
+    """The better way of a metric of each kind that has one."""
+    ways = {
+        keras.metrics.SparseCategoricalAccuracy: "up",
+        keras.metrics.AUC: "up",
+        keras.metrics.F1Score: "up",
+        keras.metrics.R2Score: "up",
+        keras.metrics.MeanAbsoluteError: "down",
+        keras.metrics.LogCoshError: "down",
+        keras.metrics.KLDivergence: "down",
+    }
+    assert {kind: kind()._direction for kind in ways} == ways
+    assert not hasattr(keras.metrics.Mean(), "_direction")
+
+
 def states_of_stock_callbacks():
     made = {
         keras.callbacks.EarlyStopping: {},
@@ -273,6 +288,7 @@ CANARIES = {
     "state_mapping": changes_of_a_stateless_scope,
     "convolution_op": convolution_of_a_layer,
     "_maybe_symbolic_build": building_of_a_model,
+    "_direction": directions_of_metrics,
     "_ema_weights_in_model": states_of_stock_callbacks,
     "_batches_seen_since_last_saving": states_of_stock_callbacks,
     "_last_batch_seen": states_of_stock_callbacks,
