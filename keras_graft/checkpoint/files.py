@@ -14,59 +14,35 @@ is a checkpoint of is no matter here.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
 import re
 import shutil
 from collections.abc import Callable
-from typing import Annotated
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from keras_graft.checkpoint.manifest import ARRAYS
+from keras_graft.checkpoint.manifest import FORMAT
+from keras_graft.checkpoint.manifest import MANIFEST
+from keras_graft.checkpoint.manifest import NAME
+from keras_graft.checkpoint.manifest import STATE
+from keras_graft.checkpoint.manifest import CheckpointError
+from keras_graft.checkpoint.manifest import Manifest
+from keras_graft.checkpoint.manifest import epoch_of
+from keras_graft.checkpoint.manifest import fingerprint
+from keras_graft.checkpoint.manifest import verify
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
-from keras_graft.structure.printable import printable
 
-FORMAT = 1
 KEPT = 2
-_ARRAYS = "arrays.npz"
-_STATE = "state.json"
-_MANIFEST = "manifest.json"
-_NAME = re.compile(r"epoch-(\d{6,})")
 # What is in the making here has a name that nobody else gives.
 OWN_PREFIX = ".keras_graft-"
 # The first checkpoints of this package lack the prefix.
 _STALE = re.compile(r"\.(keras_graft-)?epoch-\d+\.\d+\.(tmp|old)")
-
-
-class _Fingerprint(msgspec.Struct, forbid_unknown_fields=True):
-    """What a file was when it was written."""
-
-    bytes: Annotated[int, msgspec.Meta(ge=0)]
-    sha256: str
-
-
-class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
-    """The content of `manifest.json`."""
-
-    format: int
-    epoch: Annotated[int, msgspec.Meta(ge=0)]
-    files: dict[str, _Fingerprint]
-
-
-class CheckpointError(Exception):
-    """A checkpoint cannot be used; the message says which and why.
-
-    Args:
-        message: The message; names in it may hold any character.
-    """
-
-    def __init__(self, message: str):
-        super().__init__(printable(message, kept="\n"))
 
 
 class CheckpointWriteError(OSError):
@@ -96,8 +72,8 @@ def checkpoint_paths(directory: pathlib.Path) -> list[pathlib.Path]:
     Raises:
         CheckpointError: If the folder itself cannot be read.
     """
-    found = [p for p in _entries(directory) if _NAME.fullmatch(p.name)]
-    return sorted(found, key=_epoch_of, reverse=True)
+    found = [p for p in _entries(directory) if NAME.fullmatch(p.name)]
+    return sorted(found, key=epoch_of, reverse=True)
 
 
 def write_checkpoint(
@@ -127,20 +103,19 @@ def write_checkpoint(
     try:
         try:
             temporary.mkdir()
-            with _flushed(temporary / _ARRAYS) as file:
+            with _flushed(temporary / ARRAYS) as file:
                 np.savez(file, allow_pickle=False, **arrays)
-            with _flushed(temporary / _STATE) as file:
+            with _flushed(temporary / STATE) as file:
                 file.write(json.dumps(state).encode())
             files = {
-                name: _fingerprint(temporary / name)
-                for name in (_ARRAYS, _STATE)
+                name: fingerprint(temporary / name) for name in (ARRAYS, STATE)
             }
-            manifest = _Manifest(FORMAT, epoch, files)
-            with _flushed(temporary / _MANIFEST) as file:
+            manifest = Manifest(FORMAT, epoch, files)
+            with _flushed(temporary / MANIFEST) as file:
                 content = msgspec.to_builtins(manifest)
                 file.write(json.dumps(content, indent=1).encode())
             _flush_folder(temporary)
-            _verify(temporary)
+            verify(temporary)
             _publish(temporary, final)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -166,12 +141,12 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
         CheckpointError: If a single byte is not as it was written.
     """
     try:
-        epoch = _verify(path)
-        arrays = _read_arrays(path / _ARRAYS)
-        state = parse((path / _STATE).read_bytes(), dict[str, Any])
+        epoch = verify(path)
+        arrays = _read_arrays(path / ARRAYS)
+        state = parse((path / STATE).read_bytes(), dict[str, Any])
     except ContentError as error:
         raise CheckpointError(
-            f"{path / _STATE} cannot be used: {error}"
+            f"{path / STATE} cannot be used: {error}"
         ) from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
@@ -221,7 +196,7 @@ def keep_newest(directory: pathlib.Path, epoch: int) -> None:
         directory: Folder of the checkpoints.
         epoch: That of a verified checkpoint.
     """
-    older = [p for p in checkpoint_paths(directory) if _epoch_of(p) < epoch]
+    older = [p for p in checkpoint_paths(directory) if epoch_of(p) < epoch]
     for path in older[KEPT - 1 :]:
         if not _holds_ours_only(path):
             continue
@@ -286,51 +261,6 @@ def _read_arrays(path):
     return arrays
 
 
-def _verify(path):
-    """Compares every file with the manifest; returns the epoch."""
-    manifest = _manifest(path)
-    if _NAME.fullmatch(path.name) and manifest.epoch != _epoch_of(path):
-        raise CheckpointError(
-            f"{path} says that it is of epoch {manifest.epoch}"
-        )
-    for name in (_ARRAYS, _STATE):
-        expected = manifest.files.get(name)
-        if not (path / name).is_file():
-            raise CheckpointError(f"{path} lacks the file {name}")
-        found = _fingerprint(path / name)
-        if found != expected:
-            raise CheckpointError(
-                f"{path / name} is damaged: it is {_said(found)}, the "
-                f"manifest has {_said(expected)}"
-            )
-    return manifest.epoch
-
-
-def _said(fingerprint):
-    if fingerprint is None:
-        return "nothing of it"
-    return f"{fingerprint.bytes} bytes with SHA-256 {fingerprint.sha256}"
-
-
-def _manifest(path):
-    try:
-        data = (path / _MANIFEST).read_bytes()
-        # Another format may have other entries.
-        form = parse(data, dict[str, Any]).get("format")
-        if type(form) is not int:
-            raise ContentError(f"its entry `format` is {form!r}")
-        if form != FORMAT:
-            raise CheckpointError(
-                f"{path} has the format {form}; this version of keras_graft "
-                f"reads {FORMAT}"
-            )
-        return parse(data, _Manifest)
-    except (OSError, ContentError) as error:
-        raise CheckpointError(
-            f"{path / _MANIFEST} cannot be read: {error}"
-        ) from error
-
-
 def _publish(temporary, final):
     """Renames; a folder that has the name already steps aside first."""
     aside = _hidden(final, "old")
@@ -349,21 +279,11 @@ def _holds_ours_only(path):
     """Whether a folder is one that may be removed with all that is in it."""
     if path.is_symlink() or not path.is_dir():
         return False
-    return {p.name for p in path.iterdir()} <= {_ARRAYS, _STATE, _MANIFEST}
+    return {p.name for p in path.iterdir()} <= {ARRAYS, STATE, MANIFEST}
 
 
 def _hidden(path, suffix):
     return path.with_name(f"{OWN_PREFIX}{path.name}.{os.getpid()}.{suffix}")
-
-
-def _epoch_of(path):
-    return int(_NAME.fullmatch(path.name)[1])
-
-
-def _fingerprint(path):
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _Fingerprint(path.stat().st_size, digest)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_graft.checkpoint.files import CheckpointError
+from keras_graft.checkpoint.manifest import CheckpointError
 
 # A variable whose copies on the replicas differ has an entry for each of
 # the others, such as `network_0/0003/mean@1`.

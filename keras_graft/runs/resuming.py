@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from keras_graft.checkpoint.files import Checkpoint
-from keras_graft.checkpoint.files import CheckpointError
 from keras_graft.checkpoint.files import newest_checkpoint
+from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import check
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE

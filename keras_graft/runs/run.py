@@ -1,34 +1,24 @@
 """The life of one run, from its flags to its report."""
 
-import contextlib
 import dataclasses
-import errno
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from keras_graft import flags
-from keras_graft.checkpoint.files import CheckpointError
-from keras_graft.checkpoint.files import CheckpointWriteError
 from keras_graft.runs.exit_codes import ALL_DIVERGED
-from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.lock import refuse_locked
+from keras_graft.runs.named_errors import checkpoint_errors_named
+from keras_graft.runs.named_errors import disk_errors_named
+from keras_graft.runs.named_errors import out_of_memory_named
 from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.threads import share_out_threads
-
-_DISK_ERRORS = tuple(
-    # Not every system knows all of them.
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENAMETOOLONG", "EIO")
-    if hasattr(errno, name)
-)
 
 
 def run(settings, signals, cluster=None, owns_process=False):
@@ -105,7 +95,7 @@ def run(settings, signals, cluster=None, owns_process=False):
         if not is_chief:
             _train(job)
             return DONE
-        with _disk_errors_named(directory):
+        with disk_errors_named(directory):
             directory.create()
             with DirectoryLock(directory.path):
                 # Another job may have ended meanwhile.
@@ -206,8 +196,8 @@ def _train(job):
     )
     with (
         job.signals.deferred(),
-        _out_of_memory_named(settings),
-        _checkpoint_errors_named(),
+        out_of_memory_named(settings),
+        checkpoint_errors_named(),
     ):
         trainer.fit(
             data,
@@ -256,69 +246,6 @@ def _train(job):
     if job.writes:
         _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa)
     teamwork.leave_together(trainer.distribute_strategy)
-
-
-@contextlib.contextmanager
-def _disk_errors_named(directory):
-    try:
-        yield
-    except CheckpointWriteError as error:
-        if os.path.isdir(directory.path):
-            raise RunError(str(error)) from error
-        raise _gone(directory) from error
-    except Exception as error:
-        if not _is_of_disk(error, directory):
-            raise
-        known = getattr(error, "errno", None) in _DISK_ERRORS
-        if not known and not os.path.isdir(directory.path):
-            raise _gone(directory) from error
-        raise RunError(
-            f"{directory.path} cannot be written: {error}. Make room, or let "
-            "the folder be written, and start the same command again: it goes "
-            "on from the newest checkpoint."
-        ) from error
-
-
-def _gone(directory):
-    return RunError(
-        f"{directory.path} is gone: it was removed or moved while this run "
-        "used it. Bring it back, or start the same command again: it begins "
-        "anew."
-    )
-
-
-def _is_of_disk(error, directory):
-    """Whether an error is one of the disk that the run is written to."""
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        return True
-    import tensorflow as tf
-
-    # TensorBoard's files are written by TensorFlow.
-    kinds = (OSError, tf.errors.OpError)
-    return isinstance(error, kinds) and str(directory.path) in str(error)
-
-
-@contextlib.contextmanager
-def _checkpoint_errors_named():
-    try:
-        yield
-    except CheckpointError as error:
-        raise RunError(str(error), CHECKPOINT_UNUSABLE) from error
-
-
-@contextlib.contextmanager
-def _out_of_memory_named(settings):
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise RunError(
-            f"Out of memory with {settings.num_networks} networks and batches "
-            f"of {settings.batch_size}. All networks are held at once: give "
-            "fewer --num_networks, a smaller --batch_size or "
-            f"--precision=bfloat16. {str(error).splitlines()[0]}"
-        ) from error
 
 
 def _splits(settings):

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from keras_graft.checkpoint.files import OWN_PREFIX
-from keras_graft.checkpoint.files import CheckpointError
 from keras_graft.checkpoint.files import checkpoint_paths
+from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE

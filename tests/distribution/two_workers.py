@@ -20,7 +20,7 @@ from builders import make_trainer
 from builders import small_networks
 
 import keras_graft
-from keras_graft.checkpoint.files import CheckpointError
+from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.distribution import workers
 from keras_graft.runs import strategy as devices
 from keras_graft.runs.cluster import cluster_of

@@ -10,7 +10,7 @@ import keras
 import pytest
 
 import keras_graft
-from keras_graft.checkpoint.files import CheckpointError
+from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.structure.printable import printable
 
