@@ -21,8 +21,8 @@ from keras_graft import flags
 from keras_graft.checkpoint import files
 from keras_graft.runs import callbacks
 from keras_graft.runs import run as one_run
+from keras_graft.runs.changed_flags import refuse_changes
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run_directory import refuse_changes
 from keras_graft.runs.signals import StopSignals
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -10,8 +10,8 @@ from keras_graft.compare.records import Record
 from keras_graft.compare.study import Study
 from keras_graft.compare.study import arm_runs
 from keras_graft.compare.study import tuning_runs
+from keras_graft.runs.changed_flags import ROUNDING
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run_directory import ROUNDING
 from keras_graft.runs.run_directory import write_atomically
 
 _FILE = "outcome.json"

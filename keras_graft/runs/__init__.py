@@ -4,6 +4,8 @@
 | --- | --- |
 | `exit_codes` | what the process says when it ends |
 | `run_directory` | the files of a run, and which run a folder holds |
+| `changed_flags` | which flags may change between two starts |
+| `named_errors` | what goes wrong with disks and memory |
 | `lock` | one job at a time in a folder |
 | `signals`, `interruption` | signals end a run at a good moment |
 | `streams` | standard output and error that may be closed under a run |

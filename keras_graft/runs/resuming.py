@@ -10,12 +10,12 @@ from keras_graft.checkpoint.files import newest_checkpoint
 from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import check
+from keras_graft.runs.changed_flags import flag_values
+from keras_graft.runs.changed_flags import refuse_changes
+from keras_graft.runs.changed_flags import refuse_fewer_epochs
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import flag_values
-from keras_graft.runs.run_directory import refuse_changes
-from keras_graft.runs.run_directory import refuse_fewer_epochs
 
 
 def restore(

@@ -15,22 +15,13 @@ from keras_graft.checkpoint.files import checkpoint_paths
 from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.runs.changed_flags import flag_values
+from keras_graft.runs.changed_flags import refuse_changes
+from keras_graft.runs.changed_flags import refuse_fewer_epochs
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.structure.printable import printable
 
-# What may change between two starts of one run, and is not worth a word.
-_NOT_THE_RUN = ("workdir", "resume", "plan")
-# How it is computed, not what: the same up to rounding.
-ROUNDING = ("jit", "recompute")
-# What may change, and is said.
-_MAY_CHANGE = (
-    "epochs",
-    "data_dir",
-    "steps_per_execution",
-    "invalid_threshold",
-    *ROUNDING,
-)
 # What a process writes before it has the name that it is to have.
 _UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
 _NETWORK = re.compile(r"network_\d+\.keras")
@@ -253,74 +244,6 @@ class RunDirectory:
                 f"--workdir={self.path} cannot be written: {folder} is not a "
                 "folder that this user may write. Give another --workdir."
             )
-
-
-def refuse_changes(path: pathlib.Path, before: str, now: str) -> list[str]:
-    """Compares the flags of a run with those that it shall go on with.
-
-    Args:
-        path: The run's folder, for the message.
-        before: A flagfile's text, one flag a line.
-        now: Another one.
-
-    Returns:
-        Lines `--flag: before -> now` of the changes that are allowed.
-
-    Raises:
-        RunError: If a flag has changed that makes it another run.
-    """
-    old, new = flag_values(before), flag_values(now)
-    lines, conflicts = [], []
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) == new.get(name) or name in _NOT_THE_RUN:
-            continue
-        line = (
-            f"--{name}: {old.get(name, 'not set')} -> "
-            f"{new.get(name, 'not set')}"
-        )
-        lines.append(line)
-        if name not in _MAY_CHANGE:
-            conflicts.append(line)
-    if conflicts:
-        raise RunError(
-            f"{path} holds a run with other flags:\n  "
-            + "\n  ".join(conflicts)
-            + "\nGive another --workdir, or the same flags."
-        )
-    return lines
-
-
-def refuse_fewer_epochs(path: pathlib.Path, done: int, epochs: int) -> None:
-    """Refuses to end a run before where it is.
-
-    Args:
-        path: The run's folder, for the message.
-        done: Epochs that it has.
-        epochs: Epochs that are asked for.
-
-    Raises:
-        RunError: If it has more.
-    """
-    if done > epochs:
-        raise RunError(
-            f"--epochs={epochs}, but the run in {path} has {done} epochs "
-            f"already. Give --epochs={done} or more, or another --workdir."
-        )
-
-
-def flag_values(text: str) -> dict[str, str]:
-    """The flags of a flagfile by name; a switch is `yes` or `no`."""
-    flags = {}
-    for line in text.split("\n"):
-        if line.startswith("--"):
-            name, equals, value = line[2:].partition("=")
-            # No switch has a name that begins so.
-            if not equals and name.startswith("no"):
-                name, value = name[2:], "no"
-            elif not equals:
-                value = "yes"
-            flags[name] = value
-    return flags
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

@@ -13,10 +13,10 @@ from keras_graft.checkpoint.versions import versions
 from keras_graft.distribution.workers import WorkersDifferError
 from keras_graft.distribution.workers import disagreements
 from keras_graft.distribution.workers import gather
+from keras_graft.runs.changed_flags import flag_values
 from keras_graft.runs.cluster import Cluster
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.resuming import where_it_stopped
-from keras_graft.runs.run_directory import flag_values
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.watchdog import Watchdog
 from keras_graft.trainer.callback_order import StagedCallback

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from keras_graft import flags
-from keras_graft.runs.run_directory import flag_values
+from keras_graft.runs.changed_flags import flag_values
 
 # Values that someone may type by mistake, beside those that nobody would.
 VALUES = st.one_of(
