@@ -9,6 +9,8 @@ import sys
 
 import numpy as np
 import pytest
+from launching import launch
+from launching import launch_here
 
 sys.path.append(str(pathlib.Path(__file__).parent / "data"))
 
@@ -33,17 +35,6 @@ SMALL = (
     "--num_networks=2",
     "--batch_size=32",
 )
-
-
-def launch(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "keras_graft.launch", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path.cwd())},
-    )
 
 
 def results_of(folder):
@@ -254,6 +245,7 @@ def test_absent_data_ends_at_once_with_the_remedies(tmp_path):
     assert done.returncode == 3
     assert str(tmp_path / "nothing") in done.stderr
     assert "cifar-100-binary.tar.gz" in done.stderr
+    assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -273,8 +265,7 @@ def test_absent_data_ends_at_once_with_the_remedies(tmp_path):
 def test_what_only_the_data_shows_is_refused_before_the_first_step(
     tmp_path, arguments, message
 ):
-    done = launch(*arguments, "--workdir=run", cwd=tmp_path)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    code, said = launch_here(*arguments, f"--workdir={tmp_path / 'run'}")
+    assert code == 1
+    assert message in said
     assert list(tmp_path.iterdir()) == []

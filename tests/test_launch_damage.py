@@ -9,21 +9,17 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from absl import flags as absl_flags
 from hypothesis import HealthCheck
 from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from launching import launch_here
 
 from keras_graft import data
-from keras_graft import flags
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import REFUSED
-from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run import run
-from keras_graft.runs.signals import StopSignals
 
 SMALL = (
     "--train_examples=64",
@@ -51,25 +47,15 @@ FILES = (
 )
 
 
-def launch(folder, *more):
-    """Runs the command in this process; returns the exit code and message."""
-    values = absl_flags.FlagValues()
-    flags.define(values)
-    parsed = flags.parse(
-        ["launch", *SMALL, f"--workdir={folder}", *more], values
-    )
-    with StopSignals() as signals:
-        try:
-            return run(parsed, signals), ""
-        except RunError as error:
-            return error.exit_code, str(error)
+def train(folder, *more):
+    return launch_here(*SMALL, f"--workdir={folder}", *more)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     # Flags hold the path: copies of it must lie there too.
     folder = tmp_path_factory.mktemp("finished") / "run"
-    assert launch(folder) == (DONE, "")
+    assert train(folder) == (DONE, "")
     shutil.copytree(folder, folder.with_name("kept"))
     return folder
 
@@ -94,7 +80,7 @@ def test_what_is_gone_of_a_finished_run_is_made_anew(folder, capsys):
     for name in gone:
         (folder / name).unlink()
     capsys.readouterr()
-    assert launch(folder) == (DONE, "")
+    assert train(folder) == (DONE, "")
     said = capsys.readouterr().out
     assert (
         "finished, but history.csv, report.html, shipped.keras, "
@@ -111,14 +97,14 @@ def test_what_is_gone_of_a_finished_run_is_made_anew(folder, capsys):
         )
         np.testing.assert_array_equal(left, right)
     assert "data:image/png" in (folder / "report.html").read_text()
-    assert launch(folder) == (DONE, "")
+    assert train(folder) == (DONE, "")
     assert "This run is finished: " in capsys.readouterr().out
 
 
 def test_what_cannot_be_made_anew_is_refused(folder):
     (folder / "shipped.keras").unlink()
     shutil.rmtree(folder / "checkpoints")
-    code, message = launch(folder)
+    code, message = train(folder)
     assert code == CHECKPOINT_UNUSABLE
     assert "shipped.keras is gone, and there is no checkpoint" in message
     assert not (folder / "shipped.keras").exists()
@@ -145,7 +131,7 @@ def test_what_cannot_be_made_anew_is_refused(folder):
 )
 def test_edited_file_is_named(folder, name, text, message):
     (folder / name).write_bytes(text)
-    code, said = launch(folder)
+    code, said = train(folder)
     assert code == REFUSED
     assert message in said
     assert str(folder) in said
@@ -156,7 +142,7 @@ def test_folder_in_the_place_of_a_file_is_named(folder):
     for name in ("flags.txt", "results.json"):
         (folder / name).unlink()
         (folder / name).mkdir()
-        code, said = launch(folder)
+        code, said = train(folder)
         assert code == REFUSED
         assert name in said or str(folder) in said
         (folder / name).rmdir()
@@ -201,7 +187,7 @@ def test_edited_checkpoint_is_exit_4_with_the_entry(folder, change, message):
     (folder / "results.json").unlink()
     path = folder / "checkpoints" / "epoch-000002"
     edit_state(path, change)
-    code, said = launch(folder)
+    code, said = train(folder)
     assert code == CHECKPOINT_UNUSABLE
     assert message in said
     assert str(path) in said
@@ -221,7 +207,7 @@ def test_epoch_beyond_the_run_is_exit_4(folder):
     (path / "manifest.json").write_text(json.dumps(manifest | {"epoch": 9}))
     path.rename(path.with_name("epoch-000009"))
     for epochs in (2, 20):
-        code, said = launch(folder, f"--epochs={epochs}")
+        code, said = train(folder, f"--epochs={epochs}")
         assert code == CHECKPOINT_UNUSABLE
         assert "its epoch is 9" in said
         assert "--epochs=2" in said
@@ -282,7 +268,7 @@ def test_any_damage_is_made_good_or_named(folder, harms, seed):
     rng = random.Random(seed)
     for name, kind in harms:
         damage(folder / name, kind, rng)
-    code, said = launch(folder)
+    code, said = train(folder)
     if code == DONE:
         assert said == ""
         json.loads((folder / "results.json").read_bytes())

@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from launching import start
 
 from keras_graft.checkpoint import files
 
@@ -68,17 +69,6 @@ def free_ports(count):
     return ports
 
 
-def start(*arguments, cwd, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "keras_graft.launch", *SMALL, *arguments],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )
-
-
 def configs():
     """A `TF_CONFIG` for each of two workers."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
@@ -106,6 +96,7 @@ def start_pair(*arguments, cwd):
     }
     return [
         start(
+            *SMALL,
             *arguments,
             cwd=cwd,
             TF_CONFIG=config,
@@ -152,7 +143,7 @@ def story(tmp_path_factory):
     told["lost"] = ends(pair)
     told["left"] = sorted(p.name for p in (broken / "run").rglob("*"))
     told["resumed"] = ends(start_pair("--workdir=run", cwd=broken))
-    told["alone"] = ends([start("--workdir=run", cwd=folder / "alone")])
+    told["alone"] = ends([start(*SMALL, "--workdir=run", cwd=folder / "alone")])
     return folder, told
 
 

@@ -1,0 +1,50 @@
+"""The command, as a user types it, or run in this process."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from keras_graft import flags
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run import run
+from keras_graft.runs.signals import StopSignals
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def start(*arguments, cwd, **environment):
+    """The command's process, with `environment` added to this one's."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "keras_graft.launch", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def launch(*arguments, cwd):
+    """The command's process when it has ended."""
+    with start(*arguments, cwd=cwd) as process:
+        try:
+            output, errors = process.communicate(timeout=300)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(
+        process.args, process.returncode, output, errors
+    )
+
+
+def launch_here(*arguments):
+    """Exit code and message of the same run in this process."""
+    values = flags.FlagValues()
+    flags.define(values)
+    settings = flags.parse(["launch", *arguments], values)
+    with StopSignals() as signals:
+        try:
+            return run(settings, signals), ""
+        except RunError as error:
+            return error.exit_code, str(error)
