@@ -8,8 +8,8 @@
 
 `GraftTrainer` trains the networks, `GraftCallback` grafts between epochs,
 `InvalidFilterMonitor` counts invalid filters, `RunCheckpoint` lets a run that
-was killed go on. `swa` ships an average of
-weights, `models` builds networks by name, `data` reads images,
+was killed go on, `replicate` makes N networks from one. `swa` ships an average
+of weights, `models` builds networks by name, `data` reads images,
 `python -m keras_graft.launch` does it all.
 
 Source: arXiv 2004.12311.
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TeacherDistillation as TeacherDistillation,
     )
     from keras_graft.grafting import GraftCallback as GraftCallback
+    from keras_graft.structure.replicate import replicate as replicate
     from keras_graft.trainer import GraftTrainer as GraftTrainer
 
 # Resolved on first use: a bad flag is refused before Keras is imported.
@@ -58,6 +59,7 @@ _HOME = {
     "TeacherDistillation": "distillation",
     "RunCheckpoint": "checkpoint.run_checkpoint",
     "diagnose": "diagnosis",
+    "replicate": "structure.replicate",
 }
 _MODULES = (
     "data",
