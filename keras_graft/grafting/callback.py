@@ -217,7 +217,7 @@ class GraftCallback(keras.callbacks.Callback):
         except NothingToGraftError as error:
             if self._config["strict"]:
                 raise
-            self._say([f"{error} Training goes on without grafts."])
+            self._say([f"{error}\nTraining goes on without grafts."])
             return False
         self._say(notes)
         return True

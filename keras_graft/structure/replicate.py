@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.graph import sublayers
 
 _LARGEST_SEED = 2**31 - 1
 
@@ -83,6 +84,7 @@ def _replica(model, place, weights):
             "holds all their arguments, or make the networks one by one, each "
             "with a seed of its own."
         ) from error
+    _freeze_like(replica, model)
     if not model.built:
         return replica
     for (_, layer), (_, made) in zip(
@@ -94,6 +96,18 @@ def _replica(model, place, weights):
                 # `Normalization` computes with what it makes of its weights.
                 made.finalize_state()
     return replica
+
+
+def _freeze_like(replica, model):
+    """Freezes nested models that are frozen as a whole.
+
+    Keras clones them as trainable with frozen layers inside, and making them
+    trainable would then change nothing (3.15).
+    """
+    for made, layer in zip(sublayers(replica), sublayers(model), strict=True):
+        if made.trainable and not layer.trainable:
+            made.trainable = False
+        _freeze_like(made, layer)
 
 
 @contextlib.contextmanager

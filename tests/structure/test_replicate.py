@@ -150,3 +150,18 @@ def test_what_has_no_config_is_named_with_the_way_out():
         replicate(model, 2)
     with pytest.raises(ValueError, match="call it on a batch"):
         replicate(Subclassed(2), 2, weights="copy")
+
+
+def test_a_frozen_base_can_be_made_trainable_again():
+    base = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)]
+    )
+    base.trainable = False
+    model = keras.Sequential([keras.Input((4,)), base, keras.layers.Dense(2)])
+    (replica,) = replicate(model, 1)
+    assert len(replica.trainable_variables) == 2
+    for layer in replica.layers:
+        layer.trainable = True
+    assert len(replica.trainable_variables) == 6
+    # The original is left alone.
+    assert len(model.trainable_variables) == 2
