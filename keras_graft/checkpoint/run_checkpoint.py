@@ -229,7 +229,8 @@ class RunCheckpoint(CheckpointCallback):
         history = self._history
         history.epoch = list(self._state.epochs)
         history.history = {
-            name: list(values) for name, values in self._state.history.items()
+            name: [np.array(v) if isinstance(v, list) else v for v in values]
+            for name, values in self._state.history.items()
         }
         with _named(found):
             restore_states(self._others, self._state.callbacks, found.arrays)
@@ -272,7 +273,7 @@ class RunCheckpoint(CheckpointCallback):
                 "seconds": self.seconds,
                 "epochs": list(history.epoch),
                 "history": {
-                    name: [float(value) for value in values]
+                    name: [np.asarray(v, float).tolist() for v in values]
                     for name, values in history.history.items()
                 },
                 "callbacks": states,

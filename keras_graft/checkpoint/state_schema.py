@@ -15,6 +15,8 @@ from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import check
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+# A metric's result may be a vector.
+_Log = list[float | list[Any]]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
@@ -66,7 +68,7 @@ def checked_state(state: dict[str, Any], epoch: int) -> State:
             f"{epoch} epochs of this checkpoint"
         )
     for name, values in found.history.items():
-        if len(check(values, list[float], f"history.{name}")) > len(epochs):
+        if len(check(values, _Log, f"history.{name}")) > len(epochs):
             raise ContentError(
                 f"its entry `history.{name}` has {len(values)} values for "
                 f"{len(epochs)} epochs"

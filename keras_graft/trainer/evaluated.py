@@ -3,6 +3,8 @@
 import abc
 from typing import Any
 
+import keras
+
 from keras_graft.trainer import arguments
 from keras_graft.trainer.ensemble import Ensemble
 from keras_graft.trainer.inputs import first_example
@@ -77,6 +79,24 @@ class Evaluated(Ensemble):
         logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
         return self._as_asked(logs, return_dict)
 
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ) -> None:
+        """Writes the ensemble as a graph; as `keras.Model.export`.
+
+        Keras would ask for a call of the trainer first. What its networks
+        take is known where they have a graph.
+        """
+        taken = _inputs_of(self._networks[0])
+        if input_signature is None and taken is not None:
+            input_signature = [keras.tree.map_structure(_input_spec, taken)]
+        super().export(filepath, format, verbose, input_signature, **kwargs)
+
     def _as_asked(self, logs, return_dict):
         if return_dict:
             return logs
@@ -95,3 +115,18 @@ class Evaluated(Ensemble):
     @abc.abstractmethod
     def _label_errors_named(self):
         """A context in which wrong labels are named as such."""
+
+
+def _inputs_of(network):
+    """Its symbolic inputs in their structure, or None without a graph."""
+    if not getattr(network, "inputs", None):
+        return None
+    if isinstance(network, keras.Sequential):
+        return network.inputs[0]
+    return network.input
+
+
+def _input_spec(tensor):
+    return keras.InputSpec(
+        shape=tensor.shape, dtype=tensor.dtype, name=tensor.name
+    )

@@ -272,10 +272,12 @@ class Scoring:
                 nothing.
 
         Returns:
-            Dict of scalars. NaN for a network without one counted batch and
-            for an ensemble that was not scored. A network that is lost, or
-            not live and of a loss that is NaN, has metrics of NaN: what Keras
-            counts of predictions that are NaN is a number, of no meaning.
+            Dict of scalars, and of vectors where a metric's result is one
+            (`F1Score(average=None)`). NaN for a network without one counted
+            batch and for an ensemble that was not scored. A network that is
+            lost, or not live and of a loss that is NaN, has metrics of NaN:
+            what Keras counts of predictions that are NaN is a number, of no
+            meaning.
         """
         logs = {
             "loss": _mean_or_nan(self.mean_loss),
@@ -292,17 +294,12 @@ class Scoring:
         among = told & (live > 0)
         among = tf.where(tf.reduce_any(among), among, told)
         for name in scores[0]:
-            found = tf.stack([tf.cast(s[name], "float32") for s in scores])
-            kept = tf.where(among, found, 0.0)
-            logs[name] = tf.reduce_sum(kept) / tf.reduce_sum(
-                tf.cast(among, "float32")
-            )
+            logs[name] = _mean_over(among, [s[name] for s in scores])
             for k, score in enumerate(scores):
                 logs[f"network_{k}_{name}"] = _or_nan(told[k], score[name])
             if name not in ensemble:
                 continue  # The loss of a head: an ensemble has none.
-            value = tf.cast(ensemble[name], "float32")
-            logs[f"ensemble_{name}"] = tf.where(scored, value, float("nan"))
+            logs[f"ensemble_{name}"] = _or_nan(scored, ensemble[name])
         return logs
 
 
@@ -321,7 +318,20 @@ def _loss_counts(scorer):
     ]
 
 
+def _mean_over(among, results):
+    """The mean of the networks' results, by class where they are vectors."""
+    found = tf.stack(results)
+    if not found.dtype.is_floating:
+        found = tf.cast(found, "float32")
+    alike = [-1, *[1] * (found.shape.rank - 1)]
+    nothing = tf.zeros([], found.dtype)
+    kept = tf.where(tf.reshape(among, alike), found, nothing)
+    count = tf.reduce_sum(tf.cast(among, found.dtype))
+    return tf.reduce_sum(kept, axis=0) / count
+
+
 def _or_nan(told, value):
+    value = tf.convert_to_tensor(value)
     if not value.dtype.is_floating:
         value = tf.cast(value, "float32")
     return tf.where(told, value, tf.cast(float("nan"), value.dtype))
