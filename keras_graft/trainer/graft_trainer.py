@@ -40,8 +40,9 @@ class GraftTrainer(Evaluated):
     A network whose logits or loss are not finite skips that step and teaches
     nobody in it; one whose gradient is not finite skips its own update.
     A skipped step leaves its weights, BatchNormalization statistics, optimizer
-    slots and counters as they were. `trainer.status[k]` tells: `"live"`, or
-    `"masked"` if its last step was such a one. The next graft heals a masked
+    slots and counters as they were, and is counted in the logs; the first one
+    is named. `trainer.status[k]` tells: `"live"`, or `"masked"` if its last
+    step or all of an epoch were such. The next graft heals a masked
     network: it takes the weights of the nearest live network upstream in the
     ring. After three healings, or where no graft follows or no network is
     live, it is `"retired"`: it takes part no more. When all are, `fit` ends.
@@ -55,7 +56,8 @@ class GraftTrainer(Evaluated):
     minimised; in validation without distillation), `distillation_loss`,
     `network_0_loss`, ..., and for each compiled metric `m`: `m` (mean over
     live networks), `network_0_m`, ..., `ensemble_m`. `fit` adds
-    `learning_rate_network_0`, ....
+    `learning_rate_network_0`, `network_0_skipped_steps`, .... A network that
+    is masked or retired has NaN there, and so has validation of NaN.
 
     Args:
         networks: List of Keras models with the same inputs and outputs, which
