@@ -117,23 +117,17 @@ def test_shipped_network_is_plain_keras_and_keeps_its_accuracy(
     )
 
 
-def test_averaged_run_ships_the_average(tmp_path):
+def test_averaged_run_ships_the_average(tmp_path, capsys):
     import keras
 
     from keras_graft import data
     from keras_graft import diagnose
     from keras_graft.runs.results import read_history
 
-    done = launch(
-        *SMALL,
-        "--epochs=4",
-        "--swa_start=0.5",
-        "--nograft",
-        "--workdir=run",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "(averaged over 2 epochs)" in done.stdout
+    more = ("--epochs=4", "--swa_start=0.5", "--nograft")
+    ended = launch_here(*SMALL, *more, f"--workdir={tmp_path / 'run'}")
+    assert ended == (0, "")
+    assert "(averaged over 2 epochs)" in capsys.readouterr().out
     results = results_of(tmp_path / "run")
     assert "averages of their weights over the last 2" in results["protocol"]
     history = read_history(tmp_path / "run" / "history.csv")
