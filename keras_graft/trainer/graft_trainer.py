@@ -290,10 +290,7 @@ class GraftTrainer(Evaluated):
                 epochs=epochs,
                 verbose=verbose,
                 callbacks=callback_order.as_given(
-                    callbacks,
-                    [*first, *ordered],
-                    self,
-                    epochs,
+                    callbacks, [*first, *ordered], self, epochs
                 ),
                 validation_split=validation_split,
                 validation_data=validation_data,

@@ -1,6 +1,5 @@
 """Loss, metrics and their epoch averages, per network and for the ensemble."""
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -8,31 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.trainer.copies import metric_copies
-from keras_graft.trainer.guard import keep_where
-from keras_graft.trainer.guard import values
+from keras_graft.trainer.scorer import Scorer
+from keras_graft.trainer.scorer import compiled_results
+from keras_graft.trainer.scorer import counted_where
+from keras_graft.trainer.scorer import loss_counts
 from keras_graft.trainer.views import views_of
-
-
-class _Scorer(keras.Model):
-    """Holds one compiled loss and one set of compiled metrics."""
-
-    def __init__(
-        self, loss, loss_weights, metrics, weighted_metrics, output_names
-    ):
-        super().__init__()
-        if output_names:
-            # Keras goes by them where losses and metrics have keys.
-            self.output_names = output_names
-        self.compile(
-            optimizer=None,
-            loss=loss,
-            loss_weights=loss_weights,
-            metrics=metric_copies(metrics),
-            weighted_metrics=metric_copies(weighted_metrics),
-            run_eagerly=True,
-        )
-        self.built = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +61,8 @@ class Scoring:
             weighted_metrics,
             output_names,
         )
-        self.scorers = [_Scorer(*arguments) for _ in range(num_networks)]
-        self.ensemble = _Scorer(*arguments)
+        self.scorers = [Scorer(*arguments) for _ in range(num_networks)]
+        self.ensemble = Scorer(*arguments)
         self._kept_back: dict[int, list] = {}
         self.mean_loss = keras.metrics.Mean(name="loss")
         self.distillation_loss = keras.metrics.Mean(name="distillation_loss")
@@ -160,7 +139,7 @@ class Scoring:
         until it is known whether the network is live: see `update_losses`.
         """
         scorer = self.scorers[k]
-        counts = _loss_counts(scorer)
+        counts = loss_counts(scorer)
         if not counts:
             return scorer.compute_loss(
                 y=y, y_pred=y_pred, sample_weight=sample_weight
@@ -206,7 +185,7 @@ class Scoring:
             mean(distillation_losses), batch * some
         )
         for k, alive in enumerate(tf.unstack(counted.alone > 0)):
-            counts = _loss_counts(self.scorers[k])
+            counts = loss_counts(self.scorers[k])
             new = self._kept_back.pop(k, counts)
             for variable, value in zip(counts, new, strict=True):
                 variable.assign(tf.where(alive, value, variable.value))
@@ -246,13 +225,13 @@ class Scoring:
         """
         of_networks = None if counted is None else tf.unstack(counted)
         for k, scorer in enumerate(self.scorers):
-            with _counted(scorer, of_networks and of_networks[k]):
+            with counted_where(scorer, of_networks and of_networks[k]):
                 scorer.compute_metrics(
                     None, labels[k], predictions[k], sample_weights[k]
                 )
         if ensemble is not None:
             some = None if counted is None else tf.reduce_max(counted)
-            with _counted(self.ensemble, some):
+            with counted_where(self.ensemble, some):
                 self.ensemble.compute_metrics(
                     None, labels[0], ensemble, sample_weights[0]
                 )
@@ -285,8 +264,8 @@ class Scoring:
         }
         for tracker in self.network_losses:
             logs[tracker.name] = _mean_or_nan(tracker)
-        scores = [_compiled_results(scorer) for scorer in self.scorers]
-        ensemble = _compiled_results(self.ensemble)
+        scores = [compiled_results(scorer) for scorer in self.scorers]
+        ensemble = compiled_results(self.ensemble)
         scored = self._ensemble_examples.result() > 0
         of_networks = tf.stack([logs[t.name] for t in self.network_losses])
         told = tf.stack([t.count > 0 for t in self.network_losses])
@@ -305,17 +284,6 @@ class Scoring:
 
 def _zeros_like(output):
     return tf.zeros([1, *(size or 1 for size in output.shape[1:])])
-
-
-def _loss_counts(scorer):
-    """The variables of the losses by head, where there are several."""
-    return [
-        variable
-        for metric in scorer.metrics
-        # A user's metrics take labels, which a plain mean does not.
-        if type(metric) is keras.metrics.Mean and metric.name != "loss"
-        for variable in metric.variables
-    ]
 
 
 def _mean_over(among, results):
@@ -340,26 +308,3 @@ def _or_nan(told, value):
 def _mean_or_nan(tracker):
     value = tracker.total / tracker.count
     return tf.convert_to_tensor(value)
-
-
-@contextlib.contextmanager
-def _counted(scorer, counted):
-    """Within it, metrics count where `counted` is 1, or None, and else not."""
-    if counted is None:
-        yield
-        return
-    variables = [
-        variable
-        for metric in scorer.metrics
-        if type(metric) is not keras.metrics.Mean
-        for variable in metric.variables
-    ]
-    before = values(variables)
-    yield
-    keep_where(counted, variables, values(variables), before)
-
-
-def _compiled_results(scorer):
-    results = scorer.get_metrics_result()
-    results.pop("loss")  # Keras' own tracker, which nothing updates here.
-    return results
