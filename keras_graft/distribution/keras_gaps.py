@@ -94,7 +94,6 @@ PRIVATE_PLACES = (
     PrivatePlace("_noinline", _ACCELERATION, _OFF),
     PrivatePlace("call_with_captures", _ACCELERATION, _OFF),
     PrivatePlace("state_mapping", _ACCELERATION, _OFF),
-    PrivatePlace("convolution_op", _ACCELERATION, _OFF),
     PrivatePlace(
         "_maybe_symbolic_build",
         _HERE,

@@ -218,13 +218,6 @@ def changes_of_a_stateless_scope():
     assert float(variable) == 1.0
 
 
-def convolution_of_a_layer():
-    layer = keras.layers.Conv2D(1, 1)
-    vars(layer)["convolution_op"] = lambda inputs, kernel: inputs + 3.0
-    layer.build((None, 2, 2, 1))
-    assert np.all(np.asarray(layer(np.zeros((1, 2, 2, 1)))) == 3.0)
-
-
 def building_of_a_model():
     asked = []
 
@@ -286,7 +279,6 @@ CANARIES = {
     "_noinline": functions_that_stay_functions,
     "call_with_captures": functions_given_other_variables,
     "state_mapping": changes_of_a_stateless_scope,
-    "convolution_op": convolution_of_a_layer,
     "_maybe_symbolic_build": building_of_a_model,
     "_direction": directions_of_metrics,
     "_ema_weights_in_model": states_of_stock_callbacks,
