@@ -83,6 +83,14 @@ class RunCheckpoint(CheckpointCallback):
         about: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(directory, str | os.PathLike) or not str(directory):
+            raise ValueError(
+                f"`directory` must name a folder. Received: {directory!r}"
+            )
+        if not isinstance(about, dict | None):
+            raise ValueError(
+                f"`about` must be a dict or None. Received: {about!r}"
+            )
         self.directory = pathlib.Path(directory)
         self.about = dict(about or {})
         self.seconds = 0.0

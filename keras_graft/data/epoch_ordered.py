@@ -9,6 +9,10 @@ from keras_graft.data.autotuning import without_autotuning
 from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.data.order import permutation
 from keras_graft.data.order import steps_per_epoch
+from keras_graft.number_checks import is_whole
+
+# Seeds are int64.
+_LARGEST_SEED = 2**63 - 1
 
 
 class EpochOrdered(EpochDataset):
@@ -28,11 +32,22 @@ class EpochOrdered(EpochDataset):
         seed: Seed of the order.
 
     Raises:
-        ValueError: If lengths differ or do not fill a batch.
+        ValueError: If an argument is none of these, or the arrays' lengths
+            differ or do not fill a batch.
     """
 
     def __init__(self, arrays: Any, *, batch_size: int, seed: int):
-        lengths = {len(array) for array in keras.tree.flatten(arrays)}
+        leaves = keras.tree.flatten(arrays)
+        if not leaves or not all(hasattr(leaf, "__len__") for leaf in leaves):
+            raise ValueError(
+                "`arrays` must be an array, or a tuple or dict of them, such "
+                f"as (x, y). Received: {arrays!r}"
+            )
+        if not is_whole(seed, -_LARGEST_SEED) or seed > _LARGEST_SEED:
+            raise ValueError(
+                f"`seed` must be a whole number. Received: {seed!r}"
+            )
+        lengths = {len(array) for array in leaves}
         if len(lengths) != 1:
             raise ValueError(
                 "All arrays must have the same number of examples. Received "

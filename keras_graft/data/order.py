@@ -8,6 +8,8 @@ uninterrupted run sees.
 
 import tensorflow as tf
 
+from keras_graft.number_checks import is_whole
+
 # First number folded into the run's seed: what the seed pair is for.
 ORDER = 0
 AUGMENT = 1
@@ -79,11 +81,12 @@ def steps_per_epoch(
     Raises:
         ValueError: If the data does not fill a batch or `limit` batches.
     """
-    if not 1 <= batch_size <= num_examples:
+    if not (is_whole(batch_size, 1) and batch_size <= num_examples):
         raise ValueError(
-            f"batch_size={batch_size} must be from 1 to the number of "
-            f"training examples, {num_examples}: a batch larger than the "
-            "data would never be filled. Choose a smaller batch or more data."
+            f"batch_size={batch_size!r} must be a whole number from 1 to the "
+            f"number of training examples, {num_examples}: a batch larger than "
+            "the data would never be filled. Choose a smaller batch or more "
+            "data."
         )
     available = num_examples // batch_size
     if limit is None:

@@ -55,6 +55,8 @@ def diagnose(
     print(keras_graft.diagnose(network, data=images[:256]))
     ```
     """
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(f"`model` must be a Keras model. Received: {model!r}")
     thresholds = check_thresholds(thresholds)
     kernels, skipped = kernels_to_read(model)
     norms_after = batch_norms(model)

@@ -1,10 +1,11 @@
 """The l1 norm of each filter, and which of them are invalid."""
 
-import math
 from collections.abc import Iterable
 from collections.abc import Sequence
 
 import numpy as np
+
+from keras_graft.number_checks import is_number
 
 DEFINITION = (
     "A filter is one output slice of a convolution kernel (depthwise: one for "
@@ -76,8 +77,8 @@ def check_thresholds(thresholds: Iterable[float]) -> tuple[float, ...]:
         ValueError: If there is none, or one is not finite or not above 0.
     """
     received = list(thresholds)
-    values = [float(threshold) for threshold in received]
-    if not values or not all(0 < v < math.inf for v in values):
+    values = [float(v) for v in received if is_number(v) and v > 0]
+    if not values or len(values) < len(received):
         raise ValueError(
             "Thresholds of the l1 norm must be finite numbers above 0, at "
             f"least one, such as (1.0, 0.1). Received: {received}"

@@ -1,6 +1,5 @@
 """A distillation term: every network learns from softened probabilities."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from keras_graft.distillation.softening import head_divergence
 from keras_graft.distillation.term import DistillationInputs
 from keras_graft.distillation.term import DistillationTerm
 from keras_graft.distillation.term import checked_factor
+from keras_graft.number_checks import is_number
 from keras_graft.structure.heads import REGRESSION
 from keras_graft.structure.heads import Head
 
@@ -43,10 +43,10 @@ class SoftTargetDistillation(DistillationTerm):
         regression: bool = False,
     ) -> None:
         super().__init__(weight=weight)
-        if not (math.isfinite(temperature) and temperature > 0):
+        if not (is_number(temperature) and temperature > 0):
             raise ValueError(
                 "`temperature` must be a finite number above 0 (the paper "
-                f"uses 2). Received: {temperature}"
+                f"uses 2). Received: {temperature!r}"
             )
         if not _TINY <= temperature <= _HUGE:
             raise ValueError(

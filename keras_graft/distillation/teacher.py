@@ -72,6 +72,11 @@ class TeacherDistillation(SoftTargetDistillation):
     def teachers(self, teachers):
         if isinstance(teachers, keras.Model):
             teachers = [teachers]
+        if not isinstance(teachers, list | tuple):
+            raise ValueError(
+                "`teachers` must be a Keras model or a list of them. "
+                f"Received: {teachers!r}"
+            )
         teachers = list(teachers)
         wrong = [t for t in teachers if not isinstance(t, keras.Model)]
         if wrong:

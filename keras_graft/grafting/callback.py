@@ -1,8 +1,6 @@
 """Grafts between epochs."""
 
 import logging
-import math
-import numbers
 
 import keras
 import numpy as np
@@ -16,6 +14,9 @@ from keras_graft.grafting.sources import GammaSource
 from keras_graft.grafting.sources import InternalSource
 from keras_graft.grafting.sources import LayerSource
 from keras_graft.grafting.sources import NoiseSource
+from keras_graft.number_checks import is_number
+from keras_graft.number_checks import is_whole
+from keras_graft.structure.kernel_measures import check_num_bins
 
 _LOG = logging.getLogger(__name__)
 
@@ -136,19 +137,28 @@ class GraftCallback(keras.callbacks.Callback):
         _check_one_of("blend", blend, BLENDS)
         check_amplitude(amplitude)
         check_slope(slope)
-        _check_count("num_bins", num_bins, 2)
+        check_num_bins(num_bins)
         _check_range(
-            "threshold", threshold, 0 < threshold < math.inf, "above 0"
+            "threshold",
+            threshold,
+            is_number(threshold) and threshold > 0,
+            "a finite number above 0",
         )
-        _check_range("decay", decay, 0 < decay <= 1, "in (0, 1]")
+        _check_range(
+            "decay",
+            decay,
+            is_number(decay) and 0 < decay <= 1,
+            "a number in (0, 1]",
+        )
         _check_count("every", every, 1)
         _check_count("start", start, 0)
         _check_range(
             "stop",
             stop,
-            stop is None or (_is_whole(stop) and stop > start),
+            stop is None or is_whole(stop, start + 1),
             "a whole number above `start`, or None",
         )
+        _check_range("strict", strict, isinstance(strict, bool), "a bool")
         self._check_meaning()
         self.coefficients = {}
         self._source = _source_of(self._config)
@@ -302,15 +312,11 @@ def _check_one_of(name, value, allowed):
         )
 
 
-def _is_whole(value):
-    return isinstance(value, numbers.Integral)
-
-
 def _check_count(name, value, lowest):
-    fits = _is_whole(value) and value >= lowest
+    fits = is_whole(value, lowest)
     _check_range(name, value, fits, f"a whole number, at least {lowest}")
 
 
 def _check_range(name, value, fits, allowed):
     if not fits:
-        raise ValueError(f"`{name}` must be {allowed}. Received: {value}")
+        raise ValueError(f"`{name}` must be {allowed}. Received: {value!r}")

@@ -2,6 +2,8 @@
 
 import math
 
+from keras_graft.number_checks import is_number
+
 
 def graft_coefficient(
     own: float, peer: float, amplitude: float = 0.4, slope: float = 10.0
@@ -36,17 +38,17 @@ def graft_coefficient(
 
 def check_amplitude(amplitude: float) -> None:
     """Raises a ValueError unless `amplitude` is in [0, 1]."""
-    if not 0.0 <= amplitude <= 1.0:
+    if not (is_number(amplitude) and 0.0 <= amplitude <= 1.0):
         raise ValueError(
             "`amplitude` must be in [0, 1]: beyond it a layer would keep "
-            f"less than nothing or more than all. Received: {amplitude}"
+            f"less than nothing or more than all. Received: {amplitude!r}"
         )
 
 
 def check_slope(slope: float) -> None:
     """Raises a ValueError unless `slope` is finite and at least 0."""
-    if not (math.isfinite(slope) and slope >= 0.0):
+    if not (is_number(slope) and slope >= 0.0):
         raise ValueError(
             "`slope` must be a finite number, at least 0 (the paper's code "
-            f"uses 10). Received: {slope}"
+            f"uses 10). Received: {slope!r}"
         )

@@ -9,6 +9,8 @@ import numpy as np
 from keras_graft.grafting.coefficient import graft_coefficient
 from keras_graft.grafting.graft_plan import GraftPlan
 from keras_graft.grafting.graft_plan import write
+from keras_graft.number_checks import is_number
+from keras_graft.number_checks import is_whole
 
 
 def graft_ring(
@@ -63,10 +65,10 @@ def ring_learning_rates(base: float, n: int) -> list[float]:
     Raises:
         ValueError: If `base` is not above 0 or `n` is below 1.
     """
-    if not (math.isfinite(base) and base > 0) or n < 1:
+    if not (is_number(base) and base > 0 and is_whole(n, 1)):
         raise ValueError(
-            "`base` must be above 0 and `n` at least 1. Received: "
-            f"base={base}, n={n}"
+            "`base` must be a number above 0 and `n` a whole number, at least "
+            f"1. Received: base={base!r}, n={n!r}"
         )
     return [
         base * (1 + math.cos(math.pi * (n - i) / n)) / 2

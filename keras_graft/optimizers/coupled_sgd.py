@@ -1,9 +1,9 @@
 """SGD with momentum and weight decay as in the paper's recipe."""
 
-import math
-
 import keras
 from keras import ops
+
+from keras_graft.number_checks import is_number
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -32,10 +32,10 @@ class CoupledSGD(keras.optimizers.SGD):
                 "CoupledSGD has no Nesterov momentum: the paper's recipe has "
                 "none. Use keras.optimizers.SGD(nesterov=True)."
             )
-        if not (math.isfinite(weight_decay) and weight_decay >= 0):
+        if not (is_number(weight_decay) and weight_decay >= 0):
             raise ValueError(
                 "`weight_decay` must be a finite number, at least 0. "
-                f"Received: {weight_decay}"
+                f"Received: {weight_decay!r}"
             )
         super().__init__(
             learning_rate=learning_rate, momentum=momentum, **kwargs

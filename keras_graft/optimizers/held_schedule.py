@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_graft.number_checks import is_number
+
 
 @keras.saving.register_keras_serializable(package="keras_graft")
 class HeldSchedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -18,10 +20,15 @@ class HeldSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, schedule: Any, step: int):
-        if step < 0:
+        if not is_number(step) or step < 0:
             raise ValueError(
-                "`step` counts optimizer steps from 0 on, so it must be at "
-                f"least 0. Received: {step}"
+                "`step` counts optimizer steps from 0 on, so it must be a "
+                f"number, at least 0. Received: {step!r}"
+            )
+        if not (callable(schedule) or is_number(schedule)):
+            raise ValueError(
+                "`schedule` must be a learning rate or a Keras schedule. "
+                f"Received: {schedule!r}"
             )
         self._schedule = schedule
         self._step = int(step)

@@ -2,6 +2,21 @@
 
 import numpy as np
 
+from keras_graft.number_checks import is_whole
+
+# More than a kernel has weights; each takes memory.
+_MOST_BINS = 2**20
+
+
+def check_num_bins(num_bins: int) -> None:
+    """Raises a ValueError unless a histogram can have so many bins."""
+    if not is_whole(num_bins, 2) or num_bins > _MOST_BINS:
+        raise ValueError(
+            f"`num_bins` must be a whole number from 2 to {_MOST_BINS}: with "
+            "one bin every kernel has the entropy 0, and with more of them "
+            f"than weights its own. Received: {num_bins!r}"
+        )
+
 
 def kernel_entropy(kernel: np.ndarray, num_bins: int = 10) -> float:
     """Entropy of the histogram of a kernel's weights.
@@ -13,20 +28,16 @@ def kernel_entropy(kernel: np.ndarray, num_bins: int = 10) -> float:
 
     Args:
         kernel: Array of any shape, float.
-        num_bins: Number of bins, at least 2. Defaults to 10.
+        num_bins: Number of bins, from 2 to 2**20. Defaults to 10.
 
     Returns:
         Entropy in nats, in [0, log(num_bins)]. A constant kernel, one of a
         single weight, and one with a weight that is not finite have 0.
 
     Raises:
-        ValueError: If `num_bins` is below 2 or the kernel is empty.
+        ValueError: If `num_bins` is out of range or the kernel is empty.
     """
-    if num_bins < 2:
-        raise ValueError(
-            "`num_bins` must be at least 2, else every kernel has the "
-            f"entropy 0. Received: {num_bins}"
-        )
+    check_num_bins(num_bins)
     # In half precision weights would fall into other bins.
     weights = np.asarray(kernel, "float64").ravel()
     if not weights.size:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_graft.number_checks import is_whole
 from keras_graft.structure.batch_norm_statistics import reestimate_batch_norm
 
 
@@ -46,7 +47,7 @@ class StochasticWeightAveraging(keras.callbacks.Callback):
         num_epochs: Epochs that are in the average, for each network.
 
     Raises:
-        ValueError: If `start` is negative.
+        ValueError: If `start` or `batch_size` is no such number.
 
     Example:
 
@@ -73,10 +74,15 @@ class StochasticWeightAveraging(keras.callbacks.Callback):
         validation_data: Any = None,
     ) -> None:
         super().__init__()
-        if start < 0:
+        if not is_whole(start, 0):
             raise ValueError(
-                "`start` is an epoch, counted from 0, so it must be at least "
-                f"0. Received: {start}"
+                "`start` is an epoch, counted from 0, so it must be a whole "
+                f"number, at least 0. Received: {start!r}"
+            )
+        if not is_whole(batch_size, 1):
+            raise ValueError(
+                "`batch_size` must be a whole number, at least 1. Received: "
+                f"{batch_size!r}"
             )
         self.start = start
         self.images = images

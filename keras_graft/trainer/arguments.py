@@ -20,11 +20,17 @@ def check_networks(networks: Sequence[keras.Model]) -> None:
     """Refuses networks that are no Keras models or share a layer or weight.
 
     Args:
-        networks: What `GraftTrainer` was given, as a list.
+        networks: What `GraftTrainer` was given.
 
     Raises:
         ValueError: If there is none, or one that cannot take part.
     """
+    if not isinstance(networks, list | tuple):
+        raise ValueError(
+            "`networks` must be a list of Keras models; "
+            "keras_graft.replicate(model, n) makes one of a single model. "
+            f"Received: {networks!r}"
+        )
     if not networks:
         raise ValueError("`networks` is empty: give at least one Keras model.")
     owner = {}

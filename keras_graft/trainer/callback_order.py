@@ -126,6 +126,11 @@ def in_order(callbacks: Any) -> list[keras.callbacks.Callback]:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
     found = [] if callbacks is None else keras.tree.flatten(callbacks)
+    for callback in found:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(
+                f"`callbacks` must be Keras callbacks. Received: {callback!r}"
+            )
     _refuse(found)
     refuse_rivals(found)
     # Keras would append its own after the checkpoint, which stores it.

@@ -92,12 +92,15 @@ def metric_copies(metrics: Any) -> Any:
 
 def _optimizer(given):
     try:
-        return keras.optimizers.get(given)
-    except ValueError as error:
+        found = keras.optimizers.get(given)
+    except ValueError:
+        found = None
+    if found is None:
         raise ValueError(
             "`optimizer` must be a Keras optimizer, its name or its config, "
             f"or a list of one for each network. Received: {given!r}"
-        ) from error
+        )
+    return found
 
 
 def _check_copyable(optimizer):

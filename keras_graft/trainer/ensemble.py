@@ -59,8 +59,8 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        networks = list(networks)
         check_networks(networks)
+        networks = list(networks)
         check_monitor(monitor, mode)
         # Named so that it is the first attribute that Keras' saving walks:
         # the networks are then stored once, under their position.

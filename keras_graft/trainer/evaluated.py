@@ -5,8 +5,10 @@ from typing import Any
 
 import keras
 
+from keras_graft.acceleration import resolve_acceleration
 from keras_graft.trainer import arguments
 from keras_graft.trainer.ensemble import Ensemble
+from keras_graft.trainer.inputs import check_not_empty
 from keras_graft.trainer.inputs import first_example
 
 
@@ -40,6 +42,7 @@ class Evaluated(Ensemble):
         **kwargs,
     ) -> Any:
         self._assert_ready("evaluate")
+        check_not_empty(x, "evaluate")
         self._prepare(*first_example(x, y, sample_weight))
         with self._label_errors_named():
             logs = super().evaluate(
@@ -95,7 +98,15 @@ class Evaluated(Ensemble):
         taken = _inputs_of(self._networks[0])
         if input_signature is None and taken is not None:
             input_signature = [keras.tree.map_structure(_input_spec, taken)]
-        super().export(filepath, format, verbose, input_signature, **kwargs)
+        # Whoever reads the graph knows nothing of fast operations.
+        fast, self._acceleration = (
+            self._acceleration,
+            resolve_acceleration(False),
+        )
+        try:
+            super().export(filepath, format, verbose, input_signature, **kwargs)
+        finally:
+            self._acceleration = fast
 
     def _as_asked(self, logs, return_dict):
         if return_dict:

@@ -9,24 +9,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_graft.number_checks import is_whole
+
 _LOG = logging.getLogger(__name__)
 
 # What `fit` takes for arrays when it is not told.
 _KERAS_BATCH_SIZE = 32
 
 
-def check_not_empty(x: Any) -> None:
+def check_not_empty(x: Any, use: str = "train") -> None:
     """Refuses data without a single batch.
 
     Args:
         x: As for `keras.Model.fit`.
+        use: What it is for, for the error.
 
     Raises:
         ValueError: If nothing can be drawn.
     """
     if _is_empty(x):
         raise ValueError(
-            "There is no training data: the dataset holds no batch. If it "
+            f"There is no data to {use} on: the dataset holds no batch. If it "
             "drops incomplete batches, its batch size may be larger than the "
             "data."
         )
@@ -81,6 +84,8 @@ def check_validation(
 
 
 def _is_empty(x):
+    if x is None:
+        return True
     if isinstance(x, tf.data.Dataset):
         return int(x.cardinality()) == 0
     if isinstance(x, keras.utils.PyDataset):
@@ -121,6 +126,11 @@ def check_batches_split(
     Raises:
         ValueError: If no batch could be trained on.
     """
+    if batch_size is not None and not is_whole(batch_size, 1):
+        raise ValueError(
+            "`batch_size` must be a whole number, at least 1. Received: "
+            f"{batch_size!r}"
+        )
     leaves = keras.tree.flatten(
         x.element_spec if isinstance(x, tf.data.Dataset) else x
     )

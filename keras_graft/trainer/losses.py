@@ -41,7 +41,10 @@ class Losses:
     def minimised(self) -> list:
         """What each network's optimizer minimises."""
         parts = zip(self.supervised, self.distillation, strict=True)
-        return [supervised + term for supervised, term in parts]
+        return [
+            supervised + tf.cast(term, supervised.dtype)
+            for supervised, term in parts
+        ]
 
 
 def has_own_loss(network: keras.Model) -> bool:
@@ -80,7 +83,7 @@ def supervised_losses(
             k, batch.labels[k], output, batch.weights[k]
         )
         for own in predictions.losses[k]:
-            loss += tf.reduce_sum(tf.cast(own, "float32")) / num_replicas
+            loss += tf.reduce_sum(tf.cast(own, loss.dtype)) / num_replicas
         losses.append(loss)
     return losses
 

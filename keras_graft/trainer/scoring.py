@@ -178,7 +178,8 @@ class Scoring:
                 tf.where(is_there, value, 0.0)
                 for is_there, value in zip(there, values, strict=True)
             ]
-            return tf.add_n(found) / tf.maximum(count, 1)
+            total = tf.add_n(found)
+            return total / tf.cast(tf.maximum(count, 1), total.dtype)
 
         self.mean_loss.update_state(mean(losses), batch * some)
         self.distillation_loss.update_state(
