@@ -21,7 +21,8 @@ def test_logs_have_every_name_in_every_epoch(images):
     names = ["loss", "distillation_loss", "accuracy", "ensemble_accuracy"]
     names += [f"network_{k}_{m}" for k in (0, 1) for m in ("loss", "accuracy")]
     expected = names + [f"val_{name}" for name in names]
-    expected += ["learning_rate_network_0", "learning_rate_network_1"]
+    for k in (0, 1):
+        expected += [f"learning_rate_network_{k}", f"network_{k}_skipped_steps"]
     assert sorted(history) == sorted(expected)
     assert all(len(values) == 2 for values in history.values())
 
