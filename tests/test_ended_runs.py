@@ -71,20 +71,28 @@ def test_callback_that_raises_leaves_traceback_and_checkpoint(images, tmp_path):
     assert_same_state(resumed, whole)
 
 
-@pytest.mark.parametrize("in_command", [True, False])
-def test_ctrl_c_in_evaluation_keeps_the_epoch_before(
-    images, tmp_path, in_command
+@pytest.mark.parametrize(
+    "in_command, number",
+    [
+        (True, signal.SIGINT),
+        (True, signal.SIGTERM),
+        (True, signal.SIGHUP),
+        (False, signal.SIGINT),
+    ],
+)
+def test_signal_in_validation_keeps_the_epoch_before(
+    images, tmp_path, in_command, number
 ):
     def make():
         return make_trainer(small_networks(2))
 
-    def ctrl_c():
-        os.kill(os.getpid(), signal.SIGINT)
+    def send():
+        os.kill(os.getpid(), number)
 
     validation = {"validation_data": images, "validation_batch_size": 16}
     whole = make()
     expected = train_resumably(whole, images, tmp_path / "whole", **validation)
-    at = At("on_test_batch_begin", ctrl_c)
+    at = At("on_test_batch_begin", send)
     if in_command:
         with StopSignals() as signals, pytest.raises(Interrupted) as caught:
             with signals.deferred():
@@ -96,7 +104,7 @@ def test_ctrl_c_in_evaluation_keeps_the_epoch_before(
                     StopAtSignal(signals),
                     **validation,
                 )
-        assert caught.value.exit_code == 130
+        assert caught.value.exit_code == 128 + number
         # The step that ran was finished, and no other one begun.
         assert at.test_batches == 1
     else:

@@ -212,7 +212,7 @@ def steps_taken(
     optimizers: Sequence[keras.optimizers.Optimizer],
 ) -> list[int]:
     """How many steps each of them has taken; a skipped one does not count."""
-    return [int(inner_optimizer(o).iterations) for o in optimizers]
+    return [int(inner_optimizer(o).iterations.numpy()) for o in optimizers]
 
 
 def state_variables(
