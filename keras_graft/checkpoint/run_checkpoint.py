@@ -26,7 +26,8 @@ from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.training_state import assign_arrays
 from keras_graft.checkpoint.training_state import read_arrays
 from keras_graft.checkpoint.training_state import refuse_other_variables
-from keras_graft.checkpoint.versions import versions
+from keras_graft.checkpoint.versions import made_by
+from keras_graft.checkpoint.versions import warn_of_changes
 from keras_graft.distribution.workers import WorkersDifferError
 from keras_graft.distribution.workers import disagreements
 from keras_graft.distribution.workers import worker_of
@@ -140,7 +141,7 @@ class RunCheckpoint(CheckpointCallback):
                 files.keep_newest(self.directory, self._found.epoch)
             self._epoch = self._found.epoch
             self.seconds = self._state.seconds
-            _warn_of_changes(self._state.made_by, _made_by(trainer))
+            warn_of_changes(self._state.made_by, made_by(trainer))
             warn_of_rates(self._state.rates, trainer.optimizer.compiled_rates)
             if all(network.built for network in trainer.networks):
                 self._assign(trainer)
@@ -273,7 +274,7 @@ class RunCheckpoint(CheckpointCallback):
             self._epoch,
             arrays,
             {
-                "made_by": _made_by(self.model),
+                "made_by": made_by(self.model),
                 "rates": as_json(self.model.optimizer.compiled_rates),
                 "about": self.about,
                 "status": status,
@@ -328,28 +329,3 @@ def _checksum(arrays):
     for array in arrays.values():
         checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
     return checksum
-
-
-def _made_by(trainer):
-    """What the last bits of a run depend on."""
-    strategy = trainer.distribute_strategy
-    workers = worker_of(strategy).count
-    return {
-        **versions(),
-        "replicas": strategy.num_replicas_in_sync,
-        **({"workers": workers} if workers > 1 else {}),
-    }
-
-
-def _warn_of_changes(before, now):
-    changes = [
-        f"{name} {before.get(name)} -> {now.get(name)}"
-        for name in before | now
-        if before.get(name) != now.get(name)
-    ]
-    if changes:
-        _LOG.warning(
-            "The checkpoint was written under other conditions (%s): the run "
-            "goes on, but its last bits may differ.",
-            ", ".join(changes),
-        )
