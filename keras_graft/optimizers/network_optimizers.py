@@ -202,9 +202,9 @@ def has_scale_to_lower(optimizer: keras.optimizers.Optimizer) -> bool:
     Args:
         optimizer: A built optimizer.
     """
-    return (
+    return bool(
         isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        and float(optimizer.dynamic_scale) > 1.0
+        and keras.ops.convert_to_numpy(optimizer.dynamic_scale) > 1.0
     )
 
 
@@ -212,7 +212,9 @@ def steps_taken(
     optimizers: Sequence[keras.optimizers.Optimizer],
 ) -> list[int]:
     """How many steps each of them has taken; a skipped one does not count."""
-    return [int(inner_optimizer(o).iterations.numpy()) for o in optimizers]
+    # Mirrored over replicas it is no number of Python's.
+    read = keras.ops.convert_to_numpy
+    return [int(read(inner_optimizer(o).iterations)) for o in optimizers]
 
 
 def state_variables(
