@@ -53,7 +53,8 @@ class Choice:
             )
         if monitor.log != self._trainer.monitor:
             self._notes.add(
-                "no accuracy is compiled, so that the least loss decides"
+                "no metric `accuracy` is compiled, so that the least loss "
+                "decides"
             )
 
     def best(self, live: Sequence[float], status: list[str]) -> int:

@@ -161,7 +161,7 @@ def test_without_an_accuracy_the_least_loss_decides_and_that_is_said(caplog):
         losses = [logs[f"val_network_{k}_loss"][0] for k in range(3)]
         best = trainer.networks[int(np.argmin(losses))]
         assert [trainer.best_network, trainer.best_network] == [best, best]
-    assert caplog.text.count("no accuracy is compiled") == 1
+    assert caplog.text.count("no metric `accuracy` is compiled") == 1
     assert "no validation data" not in caplog.text
 
 
