@@ -73,9 +73,7 @@ def train(trainer, folder, images, epochs=2, *more):
         initial_epoch=checkpoint.restore(trainer),
         callbacks=[
             checkpoint,
-            keras.callbacks.EarlyStopping(
-                "loss", patience=9, restore_best_weights=True
-            ),
+            keras.callbacks.EarlyStopping("loss", patience=9),
             keras.callbacks.ReduceLROnPlateau("loss"),
             keras_graft.InvalidFilterMonitor(),
             StochasticWeightAveraging(start=1),
@@ -208,7 +206,7 @@ STATE = [
             "EarlyStopping",
             "dict",
             "best_weights",
-            to=lambda weights: weights[1:],
+            to="none",
         ),
         "`callbacks.EarlyStopping.best_weights`",
     ),

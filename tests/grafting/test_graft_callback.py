@@ -342,14 +342,14 @@ def test_networks_of_different_architectures_are_refused():
 def test_nothing_to_graft_is_an_error(source):
     dense = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     with pytest.raises(ValueError, match="no convolution kernel to graft"):
-        reference.graft(GraftCallback(source=source), [dense])
+        reference.graft(GraftCallback(source=source, strict=True), [dense])
     frozen = conv_classifier()
     frozen.trainable = False
     with pytest.raises(ValueError, match="Left out:\n  conv: it is frozen"):
-        reference.graft(GraftCallback(source=source), [frozen])
+        reference.graft(GraftCallback(source=source, strict=True), [frozen])
     unbuilt = keras.Sequential([layers.Conv2D(4, 3, name="conv")])
     with pytest.raises(ValueError, match="conv: it is not built"):
-        reference.graft(GraftCallback(source=source), [unbuilt])
+        reference.graft(GraftCallback(source=source, strict=True), [unbuilt])
 
 
 def test_a_model_without_networks_is_refused():
