@@ -42,7 +42,7 @@ class Evaluated(Ensemble):
         **kwargs,
     ) -> Any:
         self._assert_ready("evaluate")
-        check_not_empty(x, "evaluate")
+        check_not_empty(x, "evaluation")
         self._prepare(*first_example(x, y, sample_weight))
         with self._label_errors_named():
             logs = super().evaluate(

@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 _KERAS_BATCH_SIZE = 32
 
 
-def check_not_empty(x: Any, use: str = "train") -> None:
+def check_not_empty(x: Any, use: str = "training") -> None:
     """Refuses data without a single batch.
 
     Args:
@@ -29,7 +29,7 @@ def check_not_empty(x: Any, use: str = "train") -> None:
     """
     if _is_empty(x):
         raise ValueError(
-            f"There is no data to {use} on: the dataset holds no batch. If it "
+            f"There is no {use} data: the dataset holds no batch. If it "
             "drops incomplete batches, its batch size may be larger than the "
             "data."
         )
