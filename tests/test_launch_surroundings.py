@@ -138,6 +138,28 @@ def test_characters_that_a_stream_lacks_are_escaped(tmp_path):
     assert r"caf\xe9" in done.stdout
 
 
+def test_environment_of_another_program_does_no_harm(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, *SMALL, "--epochs=1"],
+        cwd=tmp_path,
+        env={
+            **environ(),
+            "MPLBACKEND": "no_such_backend",
+            "KERAS_BACKEND": "no_such_backend",
+            "TMPDIR": "/no/such/folder",
+            "COLUMNS": "many",
+            "LC_ALL": "no_such_locale",
+            "TERM": "",
+            "TF_CONFIG": "{}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/report.html").exists()
+
+
 def test_clock_that_goes_back_changes_nothing(tmp_path, undisturbed):
     (tmp_path / "sitecustomize.py").write_text(CLOCK)
     process = start("--epochs=2", cwd=tmp_path, env=environ(tmp_path))

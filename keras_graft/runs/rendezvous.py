@@ -186,9 +186,9 @@ def _read_hello(line, cluster):
 def _proof(cluster, text):
     """What only a worker with the token of this very job can say."""
     words = " ".join((text, *cluster.addresses))
-    return hmac.new(
-        cluster.token.encode(), words.encode(), "sha256"
-    ).hexdigest()
+    # The environment may hold bytes that are no UTF-8.
+    token = cluster.token.encode(errors="surrogateescape")
+    return hmac.new(token, words.encode(), "sha256").hexdigest()
 
 
 def _split(address):

@@ -123,6 +123,13 @@ def test_worker_with_another_token_is_refused_at_once(addresses, theirs):
     assert time.monotonic() - started < 10
 
 
+def test_token_may_be_any_bytes(addresses):
+    token = b"\xff\xfe secret".decode(errors="surrogateescape")
+    assert meet_together(
+        worker(addresses[:2], 0, token), worker(addresses[:2], 1, token)
+    ) == [None, None]
+
+
 def test_chief_that_does_not_know_the_token_lets_nobody_go(addresses):
     chief, other = meet_together(
         worker(addresses[:2], 0, "another"),
