@@ -51,6 +51,17 @@ def small_networks(count, **arguments):
     return [small_network(seed, **arguments) for seed in range(count)]
 
 
+def one_dense(seed=0, units=3, activation=None):
+    """Nothing but a Dense layer, for four numbers an example."""
+    init = keras.initializers.GlorotUniform(seed)
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(units, activation=activation, kernel_initializer=init),
+        ]
+    )
+
+
 def conv_classifier(filters=4, seed=None, name=None):
     """A convolution with a bias, BatchNormalization and Dense, in a row.
 

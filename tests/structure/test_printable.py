@@ -49,7 +49,7 @@ class Layer(keras.layers.Conv2D):
 Layer.__name__ = f"{RED}Layer"
 
 
-def network(seed=0):
+def with_red_names(seed=0):
     return keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -62,11 +62,11 @@ def network(seed=0):
 
 
 def test_tables_show_it():
-    model = network()
+    model = with_red_names()
     for report in (
         keras_graft.diagnose(model),
         keras_graft.diagnosis.compare(
-            [model, network(1)], names=[f"{RED}a", "b"]
+            [model, with_red_names(1)], names=[f"{RED}a", "b"]
         ),
     ):
         text = str(report)
@@ -88,13 +88,15 @@ def test_errors_show_it():
 
 
 def test_picture_can_be_drawn(tmp_path):
-    keras_graft.diagnose(network()).plot(tmp_path / "picture.svg")
+    keras_graft.diagnose(with_red_names()).plot(tmp_path / "picture.svg")
     assert "\x1b" not in (tmp_path / "picture.svg").read_text()
 
 
 def test_coefficients_hold_it_escaped():
     graft = keras_graft.GraftCallback(blend="kernels", start=0)
-    model = types.SimpleNamespace(networks=[network(k) for k in range(2)])
+    model = types.SimpleNamespace(
+        networks=[with_red_names(k) for k in range(2)]
+    )
     graft.set_model(model)
     graft.on_train_begin()
     graft.on_epoch_begin(0)
@@ -104,7 +106,7 @@ def test_coefficients_hold_it_escaped():
 
 def test_command_shows_it(tmp_path):
     file = tmp_path / f"{RED}x.keras"
-    model = network()
+    model = with_red_names()
     # Only its own class can be loaded elsewhere.
     plain = keras.Sequential(
         [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, name=f"{RED}conv")]

@@ -5,28 +5,16 @@ import logging
 import keras
 import numpy as np
 import pytest
+from builders import crossentropy
+from builders import one_dense
 
 import keras_graft
-
-CROSSENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def data(examples=64, classes=3):
     rng = np.random.default_rng(0)
     y = rng.integers(0, classes, examples)
     return rng.normal(size=(examples, 4)).astype("float32"), y
-
-
-def network(seed, units=3, activation=None):
-    init = keras.initializers.GlorotUniform(seed)
-    return keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dense(
-                units, activation=activation, kernel_initializer=init
-            ),
-        ]
-    )
 
 
 def fitted(networks, metrics, loss, x, y, epochs=1, **given):
@@ -66,7 +54,7 @@ def test_the_metric_says_which_way_is_better(name):
     x, y = data(classes=2)
     y = y.astype("float32")[:, None]
     metric, best = METRICS[name]
-    networks = [network(k, 1, "sigmoid") for k in range(4)]
+    networks = [one_dense(k, 1, "sigmoid") for k in range(4)]
     trainer, logs = fitted(
         networks,
         [] if metric is None else [metric],
@@ -93,14 +81,14 @@ class Unknown(keras.metrics.Mean):
 @pytest.mark.parametrize("name", ["my_error", "my_accuracy"])
 def test_an_own_metric_is_asked_for_its_way_before_training(name):
     x, y = data()
-    networks = [network(0), network(1)]
+    networks = [one_dense(0), one_dense(1)]
     with pytest.raises(ValueError, match="mode='min'.* or mode='max'"):
-        fitted(networks, [Unknown(name)], CROSSENTROPY, x, y, monitor=name)
+        fitted(networks, [Unknown(name)], crossentropy(), x, y, monitor=name)
     for mode, best in (("min", np.argmin), ("max", np.argmax)):
         trainer, logs = fitted(
             networks,
             [Unknown(name)],
-            CROSSENTROPY,
+            crossentropy(),
             x,
             y,
             monitor=name,
@@ -127,7 +115,7 @@ def test_an_unknown_monitor_is_refused_before_training(monitor):
     x, y = data()
     y = keras.utils.to_categorical(y)
     trainer = keras_graft.GraftTrainer(
-        [network(0, 3, "softmax")], distillation=None, monitor=monitor
+        [one_dense(0, 3, "softmax")], distillation=None, monitor=monitor
     )
     trainer.compile(
         "sgd",
@@ -149,14 +137,14 @@ def test_an_unknown_monitor_is_refused_before_training(monitor):
 )
 def test_what_is_no_monitor_is_refused_when_it_is_made(given, match):
     with pytest.raises(ValueError, match=match):
-        keras_graft.GraftTrainer([network(0)], distillation=None, **given)
+        keras_graft.GraftTrainer([one_dense(0)], distillation=None, **given)
 
 
 def test_without_an_accuracy_the_least_loss_decides_and_that_is_said(caplog):
     x, y = data()
     with caplog.at_level(logging.WARNING):
         trainer, logs = fitted(
-            [network(k) for k in range(3)], [], CROSSENTROPY, x, y
+            [one_dense(k) for k in range(3)], [], crossentropy(), x, y
         )
         losses = [logs[f"val_network_{k}_loss"][0] for k in range(3)]
         best = trainer.networks[int(np.argmin(losses))]
@@ -169,9 +157,9 @@ def test_without_validation_the_training_log_decides_and_that_is_said(caplog):
     x, y = data()
     with caplog.at_level(logging.WARNING):
         trainer, logs = fitted(
-            [network(k) for k in range(3)],
+            [one_dense(k) for k in range(3)],
             ["accuracy"],
-            CROSSENTROPY,
+            crossentropy(),
             x,
             y,
             validation_data=None,
@@ -184,7 +172,7 @@ def test_without_validation_the_training_log_decides_and_that_is_said(caplog):
 
 def test_epochs_that_are_not_validated_do_not_count():
     x, _ = data()
-    networks = [network(k) for k in range(3)]
+    networks = [one_dense(k) for k in range(3)]
     # What the first and what the last one are always right about.
     y, other = (
         np.argmax(networks[k].predict(x, verbose=0), -1) for k in (0, 2)
@@ -192,7 +180,7 @@ def test_epochs_that_are_not_validated_do_not_count():
     trainer, logs = fitted(
         networks,
         ["accuracy"],
-        CROSSENTROPY,
+        crossentropy(),
         x,
         y,
         epochs=3,
@@ -208,9 +196,9 @@ def test_a_score_of_nan_is_named_and_not_chosen():
     bad = x.copy()
     bad[0] = np.nan
     trainer, _ = fitted(
-        [network(0), network(1)],
+        [one_dense(0), one_dense(1)],
         [],
-        CROSSENTROPY,
+        crossentropy(),
         x,
         y,
         monitor="val_loss",
@@ -222,7 +210,7 @@ def test_a_score_of_nan_is_named_and_not_chosen():
 
 def test_scores_are_not_chosen_from_by_another_log():
     x, y = data()
-    trainer, _ = fitted([network(0)], ["accuracy"], CROSSENTROPY, x, y)
+    trainer, _ = fitted([one_dense(0)], ["accuracy"], crossentropy(), x, y)
     trainer.monitor = "val_loss"
     with pytest.raises(ValueError, match="`val_accuracy`.*`val_loss`"):
         _ = trainer.best_network
@@ -231,7 +219,7 @@ def test_scores_are_not_chosen_from_by_another_log():
 def test_the_way_comes_back_with_a_saved_trainer(tmp_path):
     x, y = data()
     trainer, logs = fitted(
-        [network(k) for k in range(3)],
+        [one_dense(k) for k in range(3)],
         ["mae"],
         "mse",
         x,
@@ -253,7 +241,7 @@ def test_the_way_comes_back_with_a_saved_trainer(tmp_path):
 def test_a_trainer_that_is_loaded_uncompiled_knows_a_metric_of_keras(tmp_path):
     x, y = data()
     trainer, _ = fitted(
-        [network(k) for k in range(3)],
+        [one_dense(k) for k in range(3)],
         ["mae"],
         "mse",
         x,

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from builders import compiled
+from builders import one_dense
 
 import keras_graft
 from keras_graft.swa import StochasticWeightAveraging
-
-CROSSENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def data():
@@ -18,22 +18,14 @@ def data():
     return x, y
 
 
-def network(seed):
-    init = keras.initializers.GlorotUniform(seed)
-    dense = keras.layers.Dense(3, kernel_initializer=init)
-    return keras.Sequential([keras.Input((4,)), dense])
-
-
 def trainer_of(rates, **given):
     trainer = keras_graft.GraftTrainer(
-        [network(k) for k in range(len(rates))],
+        [one_dense(k) for k in range(len(rates))],
         distillation=None,
         monitor="val_loss",
     )
-    trainer.compile(
-        [keras.optimizers.SGD(rate, **given) for rate in rates], CROSSENTROPY
-    )
-    return trainer
+    optimizers = [keras.optimizers.SGD(rate, **given) for rate in rates]
+    return compiled(trainer, optimizer=optimizers, metrics=None)
 
 
 def fit(trainer, *callbacks, epochs=6):

@@ -5,14 +5,14 @@ import logging
 import keras
 import numpy as np
 import pytest
+from builders import crossentropy
+from builders import make_trainer
 
 import keras_graft
 from keras_graft.trainer.skipped_steps import CAUSES
 
-CROSSENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-
-def network(seed, units=3, last=(), **dense):
+def flat_dense(seed, units=3, last=(), **dense):
     init = keras.initializers.GlorotUniform(seed)
     body = [
         keras.layers.Flatten(),
@@ -27,13 +27,9 @@ def data(examples=32, classes=3):
     return x, rng.integers(0, classes, examples)
 
 
-def trainer_of(
-    networks, rate=0.01, distillation=None, loss=CROSSENTROPY, **more
-):
-    trainer = keras_graft.GraftTrainer(networks, distillation=distillation)
-    more.setdefault("metrics", ["accuracy"])
-    trainer.compile(keras.optimizers.SGD(0.01), loss, **more)
-    return trainer
+def trainer_of(networks, distillation=None, **changes):
+    changes.setdefault("optimizer", keras.optimizers.SGD(0.01))
+    return make_trainer(networks, distillation, **changes)
 
 
 def fit(trainer, x, y, epochs=1, **more):
@@ -48,15 +44,15 @@ def fit(trainer, x, y, epochs=1, **more):
 
 @pytest.mark.parametrize(
     ("loss", "metric", "units"),
-    [(CROSSENTROPY, "accuracy", 3), ("mse", "mae", 1), ("mse", "mape", 1)],
+    [(crossentropy(), "accuracy", 3), ("mse", "mae", 1), ("mse", "mape", 1)],
 )
 def test_nan_in_validation_data_gives_the_logs_of_keras(loss, metric, units):
     x, y = data()
     x[3] = np.nan
-    plain = network(0, units)
+    plain = flat_dense(0, units)
     plain.compile(loss=loss, metrics=[metric])
     right = plain.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)
-    trainer = trainer_of([network(0, units)], loss=loss, metrics=[metric])
+    trainer = trainer_of([flat_dense(0, units)], loss=loss, metrics=[metric])
     came = trainer.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)
     assert np.isnan(right["loss"])
     for name in right:
@@ -68,7 +64,7 @@ def test_nan_in_validation_data_reaches_every_mean():
     x, y = data()
     bad = x.copy()
     bad[3] = np.nan
-    trainer = trainer_of([network(0), network(1)], distillation="mutual")
+    trainer = trainer_of([flat_dense(0), flat_dense(1)], distillation="mutual")
     logs = fit(trainer, x, y, validation_data=(bad, y))
     for name in ("loss", "distillation_loss", "network_0_loss"):
         assert np.isnan(logs[f"val_{name}"][0])
@@ -82,9 +78,9 @@ def test_nan_in_validation_data_reaches_every_mean():
 
 def test_a_diverged_network_leaves_the_means_to_the_others():
     x, y = data()
-    ill = network(1)
+    ill = flat_dense(1)
     ill.layers[-1].kernel.assign(np.full((16, 3), np.nan))
-    trainer = trainer_of([network(0), ill], distillation="mutual")
+    trainer = trainer_of([flat_dense(0), ill], distillation="mutual")
     logs = fit(trainer, x, y, validation_data=(x, y))
     assert trainer.status == ["live", "retired"]
     assert np.isnan(logs["val_network_1_loss"][0])
@@ -99,7 +95,7 @@ def test_a_diverged_network_leaves_the_means_to_the_others():
 
 def test_a_retired_network_has_no_accuracy():
     x, y = data()
-    trainer = trainer_of([network(0), network(1)])
+    trainer = trainer_of([flat_dense(0), flat_dense(1)])
     both = trainer.evaluate(x, y, verbose=0, return_dict=True)
     trainer.status[1] = "retired"
     logs = trainer.evaluate(x, y, verbose=0, return_dict=True)
@@ -136,7 +132,7 @@ class NanPenalty(keras.regularizers.Regularizer):
 
 
 def overflowing_teacher():
-    teacher = network(9)
+    teacher = flat_dense(9)
     teacher.layers[-1].kernel.assign(np.full((16, 3), 3e38))
     return keras_graft.TeacherDistillation(teacher)
 
@@ -152,10 +148,10 @@ def situations():
     weights = np.ones(len(y), "float32")
     loud = x.copy()
     loud[18] *= 1e5
-    plain = [network(0), network(1)]
-    ill = [network(0), network(1, last=[NanGradient()])]
-    strict = [network(0), network(1, kernel_regularizer=NanPenalty())]
-    spoilt = [network(0), network(1, last=[NanAbove()])]
+    plain = [flat_dense(0), flat_dense(1)]
+    ill = [flat_dense(0), flat_dense(1, last=[NanGradient()])]
+    strict = [flat_dense(0), flat_dense(1, kernel_regularizer=NanPenalty())]
+    spoilt = [flat_dense(0), flat_dense(1, last=[NanAbove()])]
     return {
         CAUSES[0]: (plain, (of_batch(x), y), {}, {}, [1, 1], 3),
         CAUSES[1]: (plain, (x, of_batch(y)), {"loss": "mse"}, {}, [1, 1], 3),
@@ -186,7 +182,7 @@ def test_skipped_steps_are_counted_and_the_first_is_named(cause, caplog):
     networks, given, made, more, counts, step = situations()[cause]
     made.setdefault("metrics", [])
     if cause == CAUSES[1]:
-        networks = [network(0, 1), network(1, 1)]
+        networks = [flat_dense(0, 1), flat_dense(1, 1)]
     trainer = trainer_of(networks, **made)
     before = [w.numpy() for w in networks[1].weights]
     with caplog.at_level(logging.WARNING):
@@ -210,14 +206,16 @@ def test_skipped_steps_are_counted_and_the_first_is_named(cause, caplog):
 def test_only_the_first_skipped_step_of_a_fit_is_named(caplog):
     x, y = data()
     with caplog.at_level(logging.WARNING):
-        logs = fit(trainer_of([network(0)]), of_batch(x), y, epochs=3)
+        logs = fit(trainer_of([flat_dense(0)]), of_batch(x), y, epochs=3)
     assert logs["network_0_skipped_steps"] == [1, 1, 1]
     assert caplog.text.count("skipped step") == 1
 
 
 def test_every_epoch_has_the_key_and_evaluation_has_not():
     x, y = data()
-    logs = fit(trainer_of([network(0)]), x, y, epochs=2, validation_data=(x, y))
+    logs = fit(
+        trainer_of([flat_dense(0)]), x, y, epochs=2, validation_data=(x, y)
+    )
     assert logs["network_0_skipped_steps"] == [0, 0]
     assert "val_network_0_skipped_steps" not in logs
 
@@ -226,7 +224,7 @@ def test_every_epoch_has_the_key_and_evaluation_has_not():
 def test_skipped_batches_are_not_in_the_accuracy(accelerate):
     """At a rate of 0 it is the mean over the other batches."""
     x, y = data()
-    networks = [network(0), network(1)]
+    networks = [flat_dense(0), flat_dense(1)]
     right = []
     for one in networks:
         hit = np.argmax(one.predict(x, verbose=0), -1) == y
@@ -235,7 +233,7 @@ def test_skipped_batches_are_not_in_the_accuracy(accelerate):
         networks, distillation=None, accelerate=accelerate
     )
     trainer.compile(
-        keras.optimizers.SGD(0.0), CROSSENTROPY, metrics=["accuracy"]
+        keras.optimizers.SGD(0.0), crossentropy(), metrics=["accuracy"]
     )
     hit = np.argmax(trainer.predict(x, verbose=0), -1) == y
     logs = fit(trainer, of_batch(x), y)
@@ -252,13 +250,10 @@ def test_skipped_batches_are_not_in_the_accuracy(accelerate):
 
 def test_a_loss_scale_that_is_still_sought_masks_nobody(caplog):
     x, y = data()
-    trainer = keras_graft.GraftTrainer([network(0)], distillation=None)
-    trainer.compile(
-        keras.optimizers.LossScaleOptimizer(
-            keras.optimizers.SGD(0.01), initial_scale=1e38
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    scaled = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.01), initial_scale=1e38
     )
+    trainer = trainer_of([flat_dense(0)], optimizer=scaled)
     with caplog.at_level(logging.WARNING):
         logs = fit(trainer, x * 1e4, y)
     assert logs["network_0_skipped_steps"] == [4]
@@ -269,7 +264,7 @@ def test_a_loss_scale_that_is_still_sought_masks_nobody(caplog):
 def test_two_replicas_count_a_skipped_step_once(two_replicas):
     x, y = data()
     with two_replicas.scope():
-        trainer = trainer_of([network(0), network(1)])
+        trainer = trainer_of([flat_dense(0), flat_dense(1)])
     logs = fit(trainer, of_batch(x), y, validation_data=(of_batch(x), y))
     assert logs["network_1_skipped_steps"] == [1]
     assert np.isnan(logs["val_network_1_loss"][0])
@@ -281,7 +276,7 @@ def test_two_replicas_count_a_skipped_step_once(two_replicas):
 
 def retired_one():
     x, y = data()
-    trainer = trainer_of([network(0), network(1)])
+    trainer = trainer_of([flat_dense(0), flat_dense(1)])
     trainer.networks[1].layers[-1].kernel.assign(np.full((16, 3), np.nan))
     fit(trainer, x, y)
     assert trainer.status == ["live", "retired"]
@@ -291,11 +286,11 @@ def retired_one():
 def test_a_retired_network_with_new_weights_and_compile_is_live():
     x, y = data()
     trainer = retired_one()
-    trainer.networks[1].set_weights(network(5).get_weights())
-    trainer.compile(keras.optimizers.SGD(0.01), CROSSENTROPY)
+    trainer.networks[1].set_weights(flat_dense(5).get_weights())
+    trainer.compile(keras.optimizers.SGD(0.01), crossentropy())
     assert trainer.status == ["live", "live"]
-    alone = network(5)
-    alone.compile(keras.optimizers.SGD(0.01), CROSSENTROPY)
+    alone = flat_dense(5)
+    alone.compile(keras.optimizers.SGD(0.01), crossentropy())
     logs = fit(trainer, x, y, epochs=2)
     right = alone.fit(
         x, y, batch_size=8, epochs=2, shuffle=False, verbose=0
@@ -308,13 +303,13 @@ def test_without_new_weights_it_stays_retired_and_that_is_said(given, caplog):
     trainer = retired_one()
     if given is None:
         # Retired by hand, with weights that are good.
-        trainer.networks[1].set_weights(network(5).get_weights())
+        trainer.networks[1].set_weights(flat_dense(5).get_weights())
         trainer.status[1] = "retired"
     else:
         shape = trainer.networks[1].layers[-1].kernel.shape
         trainer.networks[1].layers[-1].kernel.assign(np.full(shape, given))
     with caplog.at_level(logging.WARNING):
-        trainer.compile(keras.optimizers.SGD(0.01), CROSSENTROPY)
+        trainer.compile(keras.optimizers.SGD(0.01), crossentropy())
     assert trainer.status == ["live", "retired"]
     assert "network_1 stays retired" in caplog.text
 
@@ -344,10 +339,10 @@ def test_a_product_that_leaves_float32_is_refused():
 @pytest.mark.parametrize("method", ["fit", "train_on_batch"])
 def test_a_teacher_that_is_not_finite_is_refused(method):
     x, y = data()
-    teacher = network(7)
+    teacher = flat_dense(7)
     teacher.layers[-1].bias.assign([0.0, np.inf, 0.0])
     term = keras_graft.TeacherDistillation(teacher)
-    trainer = trainer_of([network(0)], distillation=term)
+    trainer = trainer_of([flat_dense(0)], distillation=term)
     with pytest.raises(ValueError, match=f"The teacher '{teacher.name}'.*bias"):
         getattr(trainer, method)(x, y)
     teacher.layers[-1].bias.assign([0.0, 0.0, 0.0])
@@ -356,9 +351,9 @@ def test_a_teacher_that_is_not_finite_is_refused(method):
 
 def test_a_teacher_that_broke_between_two_fits_is_refused():
     x, y = data()
-    teacher = network(7)
+    teacher = flat_dense(7)
     term = keras_graft.TeacherDistillation(teacher)
-    trainer = trainer_of([network(0)], distillation=term)
+    trainer = trainer_of([flat_dense(0)], distillation=term)
     fit(trainer, x, y)
     teacher.layers[-1].bias.assign([0.0, np.nan, 0.0])
     with pytest.raises(ValueError, match="The teacher"):
@@ -369,7 +364,7 @@ def test_a_schedule_that_begins_with_nan_is_refused():
     schedule = keras.optimizers.schedules.ExponentialDecay(np.nan, 1, 0.5)
     x, y = data()
     trainer = trainer_of(
-        [network(0), network(1)],
+        [flat_dense(0), flat_dense(1)],
         distillation=keras_graft.MutualDistillation(weight=schedule),
     )
     with pytest.raises(ValueError, match="`weight` is a schedule"):
