@@ -415,9 +415,11 @@ def test_weights_that_were_not_finite_when_they_were_saved_come_back(
     train(trainer, tmp_path, images, 2, Poison())
     again = with_adam()
     assert keras_graft.RunCheckpoint(tmp_path).restore(again) == 2
-    left, right = read_arrays(trainer), read_arrays(again)
-    for name in left:
-        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+    # Averaging puts other weights in place when `fit` has ended.
+    saved, _ = read(tmp_path / NEWEST)
+    assert not all(np.isfinite(array).all() for array in saved.values())
+    for name, array in read_arrays(again).items():
+        np.testing.assert_array_equal(saved[name], array, err_msg=name)
 
 
 JSON = st.recursive(
