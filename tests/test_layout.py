@@ -25,7 +25,7 @@ ORDER = (
         "flags",
     ),
     ("structure", "optimizers", "data", "models"),
-    ("version", "number_checks"),
+    ("version", "checks"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

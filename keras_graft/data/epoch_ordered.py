@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.checks.numbers import is_whole
 from keras_graft.data.autotuning import without_autotuning
 from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.data.order import permutation
 from keras_graft.data.order import steps_per_epoch
-from keras_graft.number_checks import is_whole
 
 # Seeds are int64.
 _LARGEST_SEED = 2**63 - 1

@@ -8,7 +8,7 @@ uninterrupted run sees.
 
 import tensorflow as tf
 
-from keras_graft.number_checks import is_whole
+from keras_graft.checks.numbers import is_whole
 
 # First number folded into the run's seed: what the seed pair is for.
 ORDER = 0

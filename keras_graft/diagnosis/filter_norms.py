@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_graft.number_checks import is_number
+from keras_graft.checks.numbers import is_number
 
 DEFINITION = (
     "A filter is one output slice of a convolution kernel (depthwise: one for "

@@ -5,11 +5,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_graft.checks.numbers import is_number
 from keras_graft.distillation.softening import head_divergence
 from keras_graft.distillation.term import DistillationInputs
 from keras_graft.distillation.term import DistillationTerm
 from keras_graft.distillation.term import checked_factor
-from keras_graft.number_checks import is_number
 from keras_graft.structure.heads import REGRESSION
 from keras_graft.structure.heads import Head
 

@@ -5,6 +5,8 @@ import logging
 import keras
 import numpy as np
 
+from keras_graft.checks.numbers import is_number
+from keras_graft.checks.numbers import is_whole
 from keras_graft.grafting.coefficient import check_amplitude
 from keras_graft.grafting.coefficient import check_slope
 from keras_graft.grafting.graft_plan import BLENDS
@@ -14,8 +16,6 @@ from keras_graft.grafting.sources import GammaSource
 from keras_graft.grafting.sources import InternalSource
 from keras_graft.grafting.sources import LayerSource
 from keras_graft.grafting.sources import NoiseSource
-from keras_graft.number_checks import is_number
-from keras_graft.number_checks import is_whole
 from keras_graft.structure.kernel_measures import check_num_bins
 
 _LOG = logging.getLogger(__name__)

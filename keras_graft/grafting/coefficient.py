@@ -2,7 +2,7 @@
 
 import math
 
-from keras_graft.number_checks import is_number
+from keras_graft.checks.numbers import is_number
 
 
 def graft_coefficient(

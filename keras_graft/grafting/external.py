@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_graft.checks.numbers import is_number
+from keras_graft.checks.numbers import is_whole
 from keras_graft.grafting.coefficient import graft_coefficient
 from keras_graft.grafting.graft_plan import GraftPlan
 from keras_graft.grafting.graft_plan import write
-from keras_graft.number_checks import is_number
-from keras_graft.number_checks import is_whole
 
 
 def graft_ring(

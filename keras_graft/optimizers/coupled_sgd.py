@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_graft.number_checks import is_number
+from keras_graft.checks.numbers import is_number
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_graft.number_checks import is_number
+from keras_graft.checks.numbers import is_number
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")

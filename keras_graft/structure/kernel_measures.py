@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_graft.number_checks import is_whole
+from keras_graft.checks.numbers import is_whole
 
 # More than a kernel has weights; each takes memory.
 _MOST_BINS = 2**20

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft.number_checks import is_whole
+from keras_graft.checks.numbers import is_whole
 from keras_graft.structure.batch_norm_statistics import reestimate_batch_norm
 
 

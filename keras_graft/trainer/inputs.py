@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_graft.number_checks import is_whole
+from keras_graft.checks.numbers import is_whole
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What an argument has to be; imports nothing of the package."""
