@@ -187,19 +187,38 @@ def finite_each(groups: Sequence[Any]) -> tf.Tensor:
     Returns:
         Shape (groups,), float32: 1.0 for a group that is finite.
     """
-    known: dict[int, tf.Tensor] = {}
-    bad = []
-    for group in groups:
-        found = tf.zeros([])
-        for tensor in tf.nest.flatten(group, expand_composites=True):
-            if tensor is None or not tensor.dtype.is_floating:
-                continue
-            if id(tensor) not in known:
-                finite = tf.reduce_all(tf.math.is_finite(tensor))
-                known[id(tensor)] = tf.cast(~finite, "float32")
-            found = tf.maximum(found, known[id(tensor)])
-        bad.append(found)
-    return 1.0 - tf.minimum(_over_replicas(tf.stack(bad)), 1.0)
+    tensors = [
+        [
+            tensor
+            for tensor in tf.nest.flatten(group, expand_composites=True)
+            if tensor is not None and tensor.dtype.is_floating
+        ]
+        for group in groups
+    ]
+    found = {id(t): t for of_group in tensors for t in of_group}
+    scalars = [
+        key
+        for key, t in found.items()
+        if t.shape.rank == 0 and t.dtype == tf.float32
+    ]
+    known = {
+        key: tf.reduce_all(tf.math.is_finite(t))
+        for key, t in found.items()
+        if key not in scalars
+    }
+    if scalars:
+        # In one operation: a GPU starts each by itself.
+        together = tf.math.is_finite(tf.stack([found[k] for k in scalars]))
+        known.update(zip(scalars, tf.unstack(together), strict=True))
+    finite = [
+        functools.reduce(
+            tf.logical_and, [known[id(t)] for t in of_group], tf.constant(True)
+        )
+        if len(of_group) != 1
+        else known[id(of_group[0])]
+        for of_group in tensors
+    ]
+    return 1.0 - tf.minimum(_over_replicas(~tf.stack(finite)), 1.0)
 
 
 def _over_replicas(flag):
