@@ -1,6 +1,5 @@
 """What is no use is refused when it is made, in the package's words."""
 
-import keras
 import numpy as np
 import pytest
 from builders import compiled
