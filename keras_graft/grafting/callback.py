@@ -142,13 +142,13 @@ class GraftCallback(keras.callbacks.Callback):
             "threshold",
             threshold,
             is_number(threshold) and threshold > 0,
-            "a finite number above 0",
+            "above 0",
         )
         _check_range(
             "decay",
             decay,
             is_number(decay) and 0 < decay <= 1,
-            "a number in (0, 1]",
+            "in (0, 1]",
         )
         _check_count("every", every, 1)
         _check_count("start", start, 0)

@@ -253,10 +253,10 @@ def test_every_difference_to_another_trainer_is_listed(images, tmp_path):
 def test_other_versions_are_named(images, tmp_path, caplog, monkeypatch):
     train(make(), images, tmp_path, epochs=1)
     version = np.__version__
-    monkeypatch.setattr(np, "__version__", "9.9")
+    monkeypatch.setattr(np, "__version__", "9.9.0")
     with caplog.at_level(logging.WARNING):
         keras_graft.RunCheckpoint(tmp_path).restore(make())
-    assert f"numpy {version} -> 9.9" in caplog.text
+    assert f"numpy {version} -> 9.9.0" in caplog.text
 
 
 def test_restore_needs_a_compiled_trainer(tmp_path):

@@ -17,7 +17,7 @@ from keras_graft.grafting import GraftCallback
         ({"blend": "all"}, "`blend` must be one of 'kernels', 'block'"),
         ({"amplitude": 1.5}, r"`amplitude` must be in \[0, 1\].*1.5"),
         ({"slope": -1}, "`slope` must be a finite number.*-1"),
-        ({"num_bins": 1}, "`num_bins` must be a whole number, at least 2"),
+        ({"num_bins": 1}, "`num_bins` must be a whole number from 2"),
         ({"num_bins": 7.5}, "`num_bins` must be a whole number.*7.5"),
         ({"every": 0}, "`every` must be a whole number, at least 1.*0"),
         ({"every": 1.5}, "`every` must be a whole number.*1.5"),
