@@ -163,7 +163,7 @@ def test_inputs_without_labels_are_refused(images, method):
     trainer = make_trainer([small_network(), small_network(1)])
     with pytest.raises(ValueError, match="learn from labels.*y=None"):
         getattr(trainer, method)(images[0])
-    assert not trainer.built
+    assert not trainer.optimizer.built
 
 
 def test_datasets_without_labels_are_refused(images):
