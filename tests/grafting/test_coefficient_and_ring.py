@@ -118,5 +118,7 @@ def test_ring_learning_rates_are_those_of_the_reference(n, shares):
 
 @pytest.mark.parametrize("base, n", [(0, 2), (-1, 2), (math.nan, 2), (0.1, 0)])
 def test_learning_rates_out_of_range_are_refused(base, n):
-    with pytest.raises(ValueError, match="`base` must be a number above 0 and `n`"):
+    with pytest.raises(
+        ValueError, match="`base` must be a number above 0 and `n`"
+    ):
         ring_learning_rates(base, n)

@@ -123,7 +123,9 @@ def test_entropy_of_half_precision_is_that_of_the_same_numbers():
 
 
 def test_entropy_refuses_a_single_bin_and_an_empty_kernel():
-    with pytest.raises(ValueError, match="`num_bins` must be a whole number from 2 to .*: 1"):
+    with pytest.raises(
+        ValueError, match="`num_bins` must be a whole number from 2 to .*: 1"
+    ):
         kernel_entropy(np.arange(3.0), num_bins=1)
     with pytest.raises(ValueError, match=r"at least one weight.*\(3, 0\)"):
         kernel_entropy(np.zeros((3, 0)))
