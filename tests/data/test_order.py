@@ -57,7 +57,7 @@ def test_only_whole_batches_count_as_steps(
     [
         (
             (9, 10),
-            "batch_size=10 must be from 1 .* 9: a batch larger",
+            "batch_size=10 must be a whole number from 1 .* 9: a batch larger",
         ),
         ((9, 0), "batch_size=0"),
         ((0, 1), "examples, 0"),
