@@ -1,7 +1,7 @@
 """Kills a run at random instants, over and over, and compares its end.
 
     python benchmarks/soak.py [--kills=30] [--seed=0] [--replicas=1]
-        [--folder=DIR]
+        [--epochs=90] [--folder=DIR]
 
 Trains the digits recipe once without interruption, then the same command
 again and again, each life ended by SIGKILL at a random instant, until there
@@ -24,14 +24,12 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-EPOCHS = 90
 FLAGS = (
     "--train_examples=160",
     "--num_networks=2",
     "--batch_size=32",
     "--augment=standard",
     "--validation_fraction=0.2",
-    f"--epochs={EPOCHS}",
 )
 # Seconds of training, at most, before a kill.
 LIFE = 3.0
@@ -82,7 +80,7 @@ def child(phase_file, arguments):
     app.run(launch.main, flags_parser=flags.parse_or_exit)
 
 
-def start(folder, phase_file, log, replicas):
+def start(folder, phase_file, log, more):
     phase_file.write_text(START)
     return subprocess.Popen(
         [
@@ -90,7 +88,7 @@ def start(folder, phase_file, log, replicas):
             __file__,
             f"--child={phase_file}",
             *FLAGS,
-            *([f"--replicas={replicas}"] if replicas > 1 else []),
+            *more,
             f"--workdir={folder}",
         ],
         stdout=log,
@@ -98,15 +96,15 @@ def start(folder, phase_file, log, replicas):
     )
 
 
-def finish(folder, phase_file, log, replicas):
-    code = start(folder, phase_file, log, replicas).wait(timeout=3600)
+def finish(folder, phase_file, log, more):
+    code = start(folder, phase_file, log, more).wait(timeout=3600)
     if code:
         raise SystemExit(f"The run ended with {code}; see {log.name}")
 
 
-def kill_once(folder, phase_file, log, rng, replicas):
+def kill_once(folder, phase_file, log, rng, more):
     """One life; returns the phase that it was killed in, or None."""
-    process = start(folder, phase_file, log, replicas)
+    process = start(folder, phase_file, log, more)
     # One kill in five may hit before training, the others after an epoch.
     if rng.random() < 0.2:
         time.sleep(rng.uniform(0, 4 * LIFE))
@@ -163,18 +161,22 @@ def main():
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=90)
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args()
     folder = options.folder or pathlib.Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(options.seed)
+    more = [f"--epochs={options.epochs}"]
+    if options.replicas > 1:
+        more.append(f"--replicas={options.replicas}")
     phase_file = folder / "phase"
     whole, killed = folder / "whole", folder / "killed"
     phases, after_checkpoint = collections.Counter(), 0
     with open(folder / "log.txt", "w") as log:
-        finish(whole, phase_file, log, options.replicas)
+        finish(whole, phase_file, log, more)
         for _ in range(2 * options.kills):
-            phase = kill_once(killed, phase_file, log, rng, options.replicas)
+            phase = kill_once(killed, phase_file, log, rng, more)
             if phase is None:
                 print("The run came to its end before it was killed.")
                 break
@@ -193,7 +195,7 @@ def main():
                 and sum(phases[name] for name in INSIDE) >= options.kills // 10
             ):
                 break
-        finish(killed, phase_file, log, options.replicas)
+        finish(killed, phase_file, log, more)
     print(f"{sum(phases.values())} kills: {dict(phases)}")
     print(f"{after_checkpoint} after the first checkpoint")
     found = differences(whole, killed)
