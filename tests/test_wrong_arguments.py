@@ -71,6 +71,14 @@ WRONG = {
         lambda: grafting.kernel_entropy(np.ones(4), num_bins=2.5),
         "`num_bins`.*2.5",
     ),
+    "kernel of entropy": (
+        lambda: grafting.kernel_entropy(None),
+        "array of numbers.*None",
+    ),
+    "kernel of L1": (
+        lambda: grafting.kernel_l1(None),
+        "array of numbers.*None",
+    ),
     "slope of coefficient": (
         lambda: grafting.graft_coefficient(1.0, 2.0, 0.4, "x"),
         "`slope`.*'x'",
@@ -99,6 +107,21 @@ WRONG = {
     "held": (lambda: HeldSchedule(None, 1), "`schedule`.*None"),
     "callbacks": (lambda: trained(callbacks=[5]), "`callbacks`.*5"),
     "batch of fit": (lambda: trained(batch_size=2.5), "`batch_size`.*2.5"),
+    "first epoch": (lambda: trained(initial_epoch=-1), "`initial_epoch`.*-1"),
+    "execution": (
+        lambda: compiled(trainer(), steps_per_execution="x"),
+        "`steps_per_execution`.*'x'",
+    ),
+    "XLA": (
+        lambda: compiled(trainer(), jit_compile="x"),
+        "`jit_compile`.*'x'",
+    ),
+    "metric": (
+        lambda: compiled(trainer(), metrics=["acuracy"]).fit(
+            np.zeros((8, 8, 8, 1)), np.arange(8) % 4, verbose=0
+        ),
+        "metric.*acuracy",
+    ),
     "labels": (lambda: trained(y=np.arange(8) % 4 - 1), "Labels.*-1"),
     "labels of validation": (
         lambda: trained(

@@ -11,7 +11,8 @@ from keras_graft.distillation.term import weight_from_config
 from keras_graft.structure.heads import Head
 from keras_graft.structure.heads import check_kind
 from keras_graft.structure.outputs import final_activations
-from keras_graft.structure.scope_names import first_invalid_name
+from keras_graft.structure.printable import printable
+from keras_graft.structure.scope_names import check_scope_names
 from keras_graft.structure.variable_values import value_of
 
 
@@ -90,7 +91,7 @@ class TeacherDistillation(SoftTargetDistillation):
                 "leave the term out."
             )
         for teacher in teachers:
-            _check_names(teacher)
+            check_scope_names(teacher, f"The teacher {teacher.name!r}")
         if teachers:
             self.missing_teachers = []
         self._teachers = teachers
@@ -102,8 +103,8 @@ class TeacherDistillation(SoftTargetDistillation):
                 if not np.isfinite(value_of(weight)).all():
                     raise ValueError(
                         f"The teacher '{teacher.name}' has NaN or infinity in "
-                        f"its weight {weight.path}, so that nothing can be "
-                        "learned from it. Load it anew, or leave it out."
+                        f"its weight {printable(weight.path)}, so that nothing "
+                        "can be learned from it. Load it anew, or leave it out."
                     )
 
     def check_heads(self, heads):
@@ -209,18 +210,6 @@ def _teacher_head(teacher, head, end, given):
         f"probabilities is not known. Say it: TeacherDistillation(..., "
         f"heads='{family}_logits') or heads='{family}_probabilities'."
     )
-
-
-def _check_names(teacher):
-    name = first_invalid_name(teacher)
-    if name is not None:
-        raise ValueError(
-            f"The teacher {teacher.name!r} cannot be called in a training "
-            f"step, with Keras alone neither: TensorFlow takes no scope of "
-            f"the name {name!r}, but letters, digits and _ . - only, and none "
-            "of _ - at the beginning of a model's. Give the model or layer "
-            "such a name and save it again."
-        )
 
 
 def _check_outputs(teacher, outputs, students):

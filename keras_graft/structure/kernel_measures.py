@@ -35,11 +35,11 @@ def kernel_entropy(kernel: np.ndarray, num_bins: int = 10) -> float:
         single weight, and one with a weight that is not finite have 0.
 
     Raises:
-        ValueError: If `num_bins` is out of range or the kernel is empty.
+        ValueError: If `num_bins` is out of range, or the kernel is empty or
+            no array of numbers.
     """
     check_num_bins(num_bins)
-    # In half precision weights would fall into other bins.
-    weights = np.asarray(kernel, "float64").ravel()
+    weights = _weights(kernel)
     if not weights.size:
         raise ValueError(
             "A kernel must hold at least one weight. Received an array of "
@@ -64,5 +64,15 @@ def kernel_l1(kernel: np.ndarray) -> float:
 
     Returns:
         Float, at least 0.
+
+    Raises:
+        ValueError: If the kernel is no array of numbers.
     """
-    return float(np.sum(np.abs(np.asarray(kernel, dtype="float64"))))
+    return float(np.sum(np.abs(_weights(kernel))))
+
+
+def _weights(kernel):
+    if kernel is None:  # NumPy takes it for a NaN.
+        raise ValueError("A kernel must be an array of numbers. Received: None")
+    # In half precision weights would fall into other bins.
+    return np.asarray(kernel, "float64").ravel()

@@ -7,10 +7,11 @@ from typing import Any
 import keras
 
 from keras_graft.acceleration.switch import combined
+from keras_graft.checks.numbers import is_whole
 from keras_graft.distillation import DistillationTerm
 from keras_graft.distillation import MutualDistillation
-from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.structure.conv_layers import leaf_layers
+from keras_graft.structure.printable import printable
 from keras_graft.trainer.labels import check_from_logits
 
 _LOG = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ def check_networks(networks: Sequence[keras.Model]) -> None:
             if first != k and variable.trainable:
                 raise ValueError(
                     f"network_{first} and network_{k} share the variable "
-                    f"'{variable.path}'. Networks must share nothing: build "
-                    "each one anew, or copy one with "
+                    f"'{printable(variable.path)}'. Networks must share "
+                    "nothing: build each one anew, or copy one with "
                     "keras.models.clone_model."
                 )
 
@@ -183,54 +184,22 @@ def check_synchronized(networks: Sequence[keras.Model], replicas: int) -> None:
         )
 
 
-def check_compiled(
-    loss: Any,
-    optimizers: Sequence,
-    steps_per_execution: int,
-    jit_compile: Any,
-    replicas: int,
-) -> None:
-    """Refuses what TensorFlow or Keras cannot do on several replicas.
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuses what counts nothing.
 
     Args:
-        loss: What `compile(loss=...)` was given.
-        optimizers: One for each network.
-        steps_per_execution: What `compile(steps_per_execution=...)` was given.
-        jit_compile: What `compile(jit_compile=...)` was given.
-        replicas: Number of replicas in sync.
+        name: Of the argument, for the error.
+        value: What it was given.
+        least: The least that it may be.
 
     Raises:
-        ValueError: Naming the argument.
+        ValueError: If it is no whole number, or less.
     """
-    if replicas == 1:
-        return
-    here = f"This trainer was made under a strategy with {replicas} replicas."
-    if jit_compile is True:
+    if not is_whole(value, least):
         raise ValueError(
-            "jit_compile=True works on one replica only: XLA cannot reach "
-            f"a variable on another device. {here} Leave jit_compile out."
+            f"`{name}` must be a whole number of at least {least}. "
+            f"Received: {value!r}"
         )
-    if steps_per_execution > 1:
-        raise ValueError(
-            f"steps_per_execution={steps_per_execution} works on one replica "
-            "only: Keras repeats the step in a loop, in which TensorFlow "
-            f"cannot merge replicas. {here} Leave steps_per_execution out."
-        )
-    if getattr(loss, "reduction", None) == "mean_with_sample_weight":
-        raise ValueError(
-            "reduction='mean_with_sample_weight' divides by the weights of "
-            f"one replica's share of a batch. {here} Use "
-            "reduction='sum_over_batch_size'."
-        )
-    for k, optimizer in enumerate(map(inner_optimizer, optimizers)):
-        for name in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
-            if getattr(optimizer, name, None):
-                raise ValueError(
-                    f"`{name}` of network_{k}'s optimizer works on one "
-                    "replica only: Keras updates every so many steps in a "
-                    "branch, in which TensorFlow cannot merge replicas. "
-                    f"{here} Leave {name} out."
-                )
 
 
 def distillation_terms(

@@ -6,9 +6,11 @@ from typing import Any
 
 import keras
 
+from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.optimizers.network_optimizers import with_loss_scales
-from keras_graft.trainer.arguments import check_compiled
+from keras_graft.structure.scope_names import check_scope_names
 from keras_graft.trainer.arguments import check_loss
+from keras_graft.trainer.arguments import check_whole
 from keras_graft.trainer.losses import has_own_loss
 from keras_graft.trainer.scoring import Scoring
 
@@ -41,6 +43,9 @@ class CompileArguments:
             ValueError: Naming the argument.
         """
         check_loss(self.loss, networks)
+        if not self.run_eagerly:
+            for k, network in enumerate(networks):
+                check_scope_names(network, f"network_{k}")
         check_compiled(
             self.loss,
             self.optimizer,
@@ -94,3 +99,59 @@ class CompileArguments:
     def serialized(self) -> dict[str, Any]:
         """A config. Made when it is asked for: a loss need not have one."""
         return keras.saving.serialize_keras_object(dict(vars(self)))
+
+
+def check_compiled(
+    loss: Any,
+    optimizers: Sequence,
+    steps_per_execution: int,
+    jit_compile: Any,
+    replicas: int,
+) -> None:
+    """Refuses what cannot be meant, or does not work on several replicas.
+
+    Args:
+        loss: What `compile(loss=...)` was given.
+        optimizers: One for each network.
+        steps_per_execution: What `compile(steps_per_execution=...)` was given.
+        jit_compile: What `compile(jit_compile=...)` was given.
+        replicas: Number of replicas in sync.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    check_whole("steps_per_execution", steps_per_execution, 1)
+    if jit_compile not in (True, False, "auto"):
+        raise ValueError(
+            '`jit_compile` must be True, False or "auto". '
+            f"Received: {jit_compile!r}"
+        )
+    if replicas == 1:
+        return
+    here = f"This trainer was made under a strategy with {replicas} replicas."
+    if jit_compile is True:
+        raise ValueError(
+            "jit_compile=True works on one replica only: XLA cannot reach "
+            f"a variable on another device. {here} Leave jit_compile out."
+        )
+    if steps_per_execution > 1:
+        raise ValueError(
+            f"steps_per_execution={steps_per_execution} works on one replica "
+            "only: Keras repeats the step in a loop, in which TensorFlow "
+            f"cannot merge replicas. {here} Leave steps_per_execution out."
+        )
+    if getattr(loss, "reduction", None) == "mean_with_sample_weight":
+        raise ValueError(
+            "reduction='mean_with_sample_weight' divides by the weights of "
+            f"one replica's share of a batch. {here} Use "
+            "reduction='sum_over_batch_size'."
+        )
+    for k, optimizer in enumerate(map(inner_optimizer, optimizers)):
+        for name in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
+            if getattr(optimizer, name, None):
+                raise ValueError(
+                    f"`{name}` of network_{k}'s optimizer works on one "
+                    "replica only: Keras updates every so many steps in a "
+                    "branch, in which TensorFlow cannot merge replicas. "
+                    f"{here} Leave {name} out."
+                )

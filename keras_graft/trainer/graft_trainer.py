@@ -243,6 +243,7 @@ class GraftTrainer(Evaluated):
                 networks, or batches or layers do not work on replicas.
         """
         self._assert_ready("fit")
+        arguments.check_whole("initial_epoch", initial_epoch, 0)
         ordered = callback_order.in_order(callbacks)
         checkpoints = callback_order.checkpoints_of(ordered)
         for checkpoint in checkpoints:

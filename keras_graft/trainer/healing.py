@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_graft.optimizers.moving_averages import averages_of
 from keras_graft.optimizers.moving_averages import inner_optimizer
+from keras_graft.structure.printable import printable
 from keras_graft.structure.variable_values import value_of
 
 
@@ -14,7 +15,7 @@ def first_non_finite(network: keras.Model) -> str | None:
     """Path of the first weight with NaN or infinity in it, or None."""
     for variable in network.weights:
         if not np.isfinite(value_of(variable)).all():
-            return variable.path
+            return printable(variable.path)
     return None
 
 

@@ -23,6 +23,18 @@ def test_networks_that_share_a_layer_are_refused():
         keras_graft.GraftTrainer(["resnet8"])
 
 
+@pytest.mark.parametrize("name", ["my network", "_network"])
+def test_a_network_whose_name_is_no_scope_is_refused(images, name):
+    network = small_network()
+    network.name = name
+    trainer = keras_graft.GraftTrainer([small_network(), network])
+    with pytest.raises(ValueError, match=f"network_1 .* the name '{name}'"):
+        trainer.compile(sgd(), crossentropy())
+    # Without a graph TensorFlow takes any name, with Keras alone too.
+    trainer.compile(sgd(), crossentropy(), run_eagerly=True)
+    trainer.fit(batches(images), epochs=1, steps_per_epoch=1, verbose=0)
+
+
 def test_wrong_distillation_is_refused():
     with pytest.raises(ValueError, match="`distillation` must be"):
         keras_graft.GraftTrainer([small_network()], distillation="mutal")
