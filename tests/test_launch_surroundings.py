@@ -21,6 +21,7 @@ SMALL = (
     "--schedule=constant",
     "--workdir=run",
 )
+_STARTED = []
 # A clock that is an hour earlier whenever somebody looks.
 CLOCK = """
 import time
@@ -49,7 +50,7 @@ def environ(*first):
 
 
 def start(*arguments, cwd, **options):
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*COMMAND, *SMALL, *arguments],
         cwd=cwd,
         stdout=subprocess.PIPE,
@@ -57,6 +58,16 @@ def start(*arguments, cwd, **options):
         text=True,
         **{"env": environ(), **options},
     )
+    _STARTED.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running():
+    """Ends what a failed test left behind."""
+    yield
+    while _STARTED:
+        _STARTED.pop().kill()
 
 
 def wait_for(path, process):
@@ -151,6 +162,12 @@ def test_environment_of_another_program_does_no_harm(tmp_path):
             "LC_ALL": "no_such_locale",
             "TERM": "",
             "TF_CONFIG": "{}",
+            "TF_NUM_INTRAOP_THREADS": "many",
+            "OMP_NUM_THREADS": "many",
+            "HOME": "/no/such/folder",
+            "KERAS_HOME": "/no/such/folder",
+            "MPLCONFIGDIR": "/no/such/folder",
+            "CUDA_VISIBLE_DEVICES": "none",
         },
         capture_output=True,
         text=True,
@@ -158,6 +175,19 @@ def test_environment_of_another_program_does_no_harm(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/report.html").exists()
+
+
+def test_threads_below_none_are_refused(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, *SMALL],
+        cwd=tmp_path,
+        env={**environ(), "TF_NUM_INTEROP_THREADS": "-3"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "TF_NUM_INTEROP_THREADS=-3" in done.stderr.splitlines()[-1]
 
 
 def test_clock_that_goes_back_changes_nothing(tmp_path, undisturbed):
@@ -175,7 +205,13 @@ def test_clock_that_goes_back_changes_nothing(tmp_path, undisturbed):
 
 
 def test_closed_terminal_ends_a_run_as_sigterm_does(tmp_path):
-    process = start("--epochs=5000", cwd=tmp_path, start_new_session=True)
+    process = start(
+        "--epochs=5000",
+        cwd=tmp_path,
+        start_new_session=True,
+        # It is ignored where the tests run under nohup.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
     wait_for(tmp_path / "run/checkpoints/epoch-000001", process)
     process.send_signal(signal.SIGHUP)
     _, errors = process.communicate(timeout=60)
@@ -200,6 +236,13 @@ def test_nohup_lets_a_run_go_on(tmp_path):
     assert "SIGHUP" not in errors
 
 
+DEFAULT = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+
+
 @pytest.mark.parametrize(
     "number, code",
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
@@ -212,9 +255,7 @@ def test_signal_while_modules_are_imported_leaves_in_a_word(
         cwd=tmp_path,
         env=environ(tmp_path),
         # A shell that starts the tests in the background has it ignored.
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        ),
+        preexec_fn=lambda: signal.signal(number, DEFAULT[number]),
     )
     wait_for(tmp_path / "importing", process)
     process.send_signal(number)

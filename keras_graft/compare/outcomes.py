@@ -1,12 +1,18 @@
 """What is kept of each run, and of the study as a whole."""
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable
 
+import msgspec
+
 from keras_graft import flags
+from keras_graft.checkpoint.strict_json import ContentError
+from keras_graft.checkpoint.strict_json import parse
+from keras_graft.compare.records import Amount
+from keras_graft.compare.records import Count
 from keras_graft.compare.records import Record
+from keras_graft.compare.records import Share
 from keras_graft.compare.study import Study
 from keras_graft.compare.study import arm_runs
 from keras_graft.compare.study import tuning_runs
@@ -19,8 +25,7 @@ _LOCAL = ("--workdir=", "--data_dir=", "--resume=", "--teachers=", "--noplan")
 _ROUNDING = {f"--{no}{name}" for name in ROUNDING for no in ("", "no")}
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run gave. A run is done when its folder holds one.
 
     Attributes:
@@ -29,37 +34,44 @@ class Outcome:
         flops: Operations of the training.
         validation_accuracy: Of network 0 after the last epoch, for runs that
             tune; 0 where it diverged.
-        records: The records of the run's arms, as dicts.
+        records: The records of the run's arms.
     """
 
     flags: list[str]
-    seconds: float
-    flops: int
-    validation_accuracy: float | None
-    records: list[dict]
+    seconds: Amount
+    flops: Count
+    validation_accuracy: Share | None
+    records: list[Record]
 
 
 def read(folder: pathlib.Path) -> Outcome | None:
-    """The outcome of the run in a folder, or None if it is not done."""
+    """The outcome of the run in a folder, or None if it is not done.
+
+    Raises:
+        RunError: If the file cannot be read, or holds something else.
+    """
+    file = folder / _FILE
     try:
-        text = (folder / _FILE).read_text(encoding="utf-8")
+        return parse(file.read_bytes(), Outcome)
     except FileNotFoundError:
         return None
-    return Outcome(**json.loads(text))
+    except (OSError, ContentError) as error:
+        raise RunError(
+            f"{file} holds no outcome of this version: {error}. Move it away, "
+            "and the run is measured again."
+        ) from error
 
 
 def write(folder: pathlib.Path, outcome: Outcome) -> None:
     """Marks the run in a folder as done."""
-    text = json.dumps(dataclasses.asdict(outcome), indent=1) + "\n"
+    text = json.dumps(msgspec.to_builtins(outcome), indent=1) + "\n"
     write_atomically(folder / _FILE, text)
 
 
 def records_in(folder: pathlib.Path) -> list[Record]:
     """Of every finished run in a study's folder, whichever its arm."""
     files = sorted((folder / "runs").glob(f"*/seed*/{_FILE}"))
-    return [
-        Record(**row) for file in files for row in read(file.parent).records
-    ]
+    return [record for file in files for record in read(file.parent).records]
 
 
 def adopt(study: Study, known: Iterable[Record]) -> None:
@@ -92,7 +104,7 @@ def adopt(study: Study, known: Iterable[Record]) -> None:
                 seconds=mine[0].seconds,
                 flops=mine[0].flops_train,
                 validation_accuracy=None,
-                records=[dataclasses.asdict(record) for record in mine],
+                records=mine,
             ),
         )
     if by_arm:
@@ -150,7 +162,8 @@ def refuse_another_study(study: Study) -> None:
     ]
     file = study.folder / "study.txt"
     if file.exists():
-        before = file.read_text(encoding="utf-8").splitlines()
+        # Other bytes are other flags.
+        before = file.read_text("utf-8", errors="replace").splitlines()
         refuse_changes(study.folder, before, now)
     study.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(file, "".join(f"{line}\n" for line in now))

@@ -1,15 +1,23 @@
 """The record of one arm and one seed, and the files that hold records."""
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable
+from typing import Annotated
 
+import msgspec
+
+from keras_graft.checkpoint.strict_json import ContentError
+from keras_graft.checkpoint.strict_json import parse
 from keras_graft.runs.run_directory import write_atomically
 
+# What the values of records and outcomes may be.
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
-@dataclasses.dataclass(frozen=True)
-class Record:
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one arm reached with one seed.
 
     Accuracies and the calibration error are in [0, 1]. Unless said
@@ -53,31 +61,31 @@ class Record:
     seed: int
     dataset: str
     model: str
-    num_networks: int
-    epochs: int
-    train_examples: int
+    num_networks: Count
+    epochs: Count
+    train_examples: Count
     flags: list[str]
     shipped: str
-    test_accuracy: float
-    best_epoch_test_accuracy: float | None
-    validation_accuracy: float | None
-    best_epoch: int | None
-    best_validation_accuracy: float | None
-    ensemble_test_accuracy: float
-    ece: float
-    invalid_filters: int
-    total_filters: int
-    divergence: float | None
-    seconds: float
-    flops_train: int
-    flops_inference: int
+    test_accuracy: Share
+    best_epoch_test_accuracy: Share | None
+    validation_accuracy: Share | None
+    best_epoch: Count | None
+    best_validation_accuracy: Share | None
+    ensemble_test_accuracy: Share
+    ece: Share
+    invalid_filters: Count
+    total_filters: Count
+    divergence: Amount | None
+    seconds: Amount
+    flops_train: Count
+    flops_inference: Count
     status: list[str]
     versions: dict[str, str]
 
 
 def write(path: pathlib.Path, records: Iterable[Record]) -> None:
     """Writes a file of records whole, or leaves the old one alone."""
-    rows = [dataclasses.asdict(record) for record in records]
+    rows = msgspec.to_builtins(list(records))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(rows, indent=1) + "\n")
 
@@ -89,8 +97,8 @@ def read(path: pathlib.Path) -> list[Record]:
         ValueError: If the file is none, or one of another version.
     """
     try:
-        return [Record(**row) for row in json.loads(path.read_text("utf-8"))]
-    except (ValueError, TypeError) as error:
+        return parse(path.read_bytes(), list[Record])
+    except ContentError as error:
         raise ValueError(
             f"{path} holds no records of this version: {error}. Move it "
             "away, or take the version that wrote it."

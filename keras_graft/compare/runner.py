@@ -5,7 +5,6 @@ a run that was interrupted is resumed as `launch` resumes it.
 """
 
 import contextlib
-import dataclasses
 import gc
 import json
 import pathlib
@@ -106,7 +105,7 @@ def _without_idle_teachers(cost):
 def _read(records_file):
     try:
         return records.read(records_file)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise RunError(str(error)) from error
 
 
@@ -180,7 +179,7 @@ def _do(study, run, chosen, cost, bar, signals):
             seconds=seconds,
             flops=cost[run],
             validation_accuracy=tuned,
-            records=[dataclasses.asdict(record) for record in found],
+            records=found,
         ),
     )
     # The graphs of many runs would fill the memory.

@@ -31,9 +31,14 @@ _THRESHOLDS = flags.DEFINE_list(
 
 def main(argv):
     try:
-        _run(argv[1:])
+        report = _run(argv[1:])
     except ValueError as error:
         sys.exit(printable(f"Error: {error}", kept="\n"))
+    try:
+        print(report, flush=True)
+    except BrokenPipeError:
+        # Who read it has seen enough. The interpreter flushes once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(paths):
@@ -59,11 +64,11 @@ def _run(paths):
         report = diagnose(models[0], thresholds)
     else:
         report = compare(models, thresholds, names=_short_names(paths))
-    print(report)
     if _JSON.value:
         report.to_json(_JSON.value)
     if _PLOT.value:
         report.plot(_PLOT.value)
+    return report
 
 
 def _thresholds():

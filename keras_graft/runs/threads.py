@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from keras_graft.runs.exit_codes import RunError
+
 _VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -22,7 +24,12 @@ def share_out_threads(settings: Any) -> bool:
 
     Returns:
         Whether it did.
+
+    Raises:
+        RunError: If the environment asks for fewer than no threads, for which
+            TensorFlow would abort the process.
     """
+    _refuse_negative_counts()
     import tensorflow as tf
 
     cores = len(os.sched_getaffinity(0)) if _has_affinity() else os.cpu_count()
@@ -41,6 +48,20 @@ def share_out_threads(settings: Any) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _refuse_negative_counts():
+    for name in _VARIABLES:
+        text = os.environ.get(name, "")
+        try:
+            count = int(text)
+        except ValueError:
+            continue  # TensorFlow takes it for one that is not set.
+        if count < 0:
+            raise RunError(
+                f"The environment variable {name}={text} is a number of "
+                "threads: give 1 or more, or 0 to let TensorFlow choose."
+            )
 
 
 def _has_affinity():

@@ -116,11 +116,16 @@ def update(
 def _networks_at_a_time():
     """One where an operation has all threads, else one for each thread."""
     threads = tf.config.threading
-    # TensorFlow takes an empty variable for one that is not set.
-    of_operation = threads.get_intra_op_parallelism_threads() or int(
-        os.environ.get("TF_NUM_INTRAOP_THREADS") or 0
+    of_operation = threads.get_intra_op_parallelism_threads() or _count_in(
+        "TF_NUM_INTRAOP_THREADS"
     )
-    side_by_side = threads.get_inter_op_parallelism_threads() or int(
-        os.environ.get("TF_NUM_INTEROP_THREADS") or 0
+    side_by_side = threads.get_inter_op_parallelism_threads() or _count_in(
+        "TF_NUM_INTEROP_THREADS"
     )
     return max(1, side_by_side) if of_operation == 1 else 1
+
+
+def _count_in(name):
+    """A number in the environment; 0 is what TensorFlow takes others for."""
+    text = os.environ.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdigit() else 0

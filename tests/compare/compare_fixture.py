@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 from absl import flags as absl_flags
 
 from keras_graft import flags
@@ -68,4 +69,4 @@ def make_record(arm="single", seed=0, test_accuracy=0.5, **changes):
         status=["live"],
         versions={"keras": "3"},
     )
-    return dataclasses.replace(record, **changes)
+    return msgspec.structs.replace(record, **changes)

@@ -1,10 +1,10 @@
 """A study from start to end, killed and continued."""
 
-import dataclasses
 import json
 import signal
 
 import keras
+import msgspec
 import numpy as np
 import pytest
 from compare_fixture import make_record
@@ -144,7 +144,7 @@ def test_records_that_were_computed_another_way_are_taken(
     assert "--recompute" in found[0].flags
     # As versions wrote them that knew no --recompute.
     older = [
-        dataclasses.replace(
+        msgspec.structs.replace(
             record,
             flags=[
                 "--nojit" if line == "--recompute" else line
@@ -188,6 +188,23 @@ def test_folder_of_another_study_is_refused(finished):
     other = make_study(study.folder, "--epochs=2")
     with pytest.raises(RunError, match="--epochs=1\n  now: --epochs=2"):
         start(other)
+
+
+@pytest.mark.parametrize(
+    ("content", "entry"),
+    [
+        (b"", "no JSON"),
+        (b"[]", "object"),
+        (b'{"flags": [], "seconds": -1}', "`seconds`"),
+    ],
+)
+def test_damaged_outcome_is_named(tmp_path, content, entry):
+    study = make_study(tmp_path)
+    (run,) = studies.arm_runs(study)
+    run.folder.mkdir(parents=True)
+    (run.folder / "outcome.json").write_bytes(content)
+    with pytest.raises(RunError, match=f"outcome.json holds no.*{entry}"):
+        start(study)
 
 
 def test_plan_prints_runs_and_hours(finished, tmp_path, capsys):

@@ -1,8 +1,9 @@
 """Records -> table, figure, report, and the page of the studies."""
 
-import dataclasses
+import json
 import pathlib
 
+import msgspec
 import PIL.Image
 import pytest
 from compare_fixture import make_record
@@ -70,7 +71,7 @@ def rivals_and_own():
 
 def at_cost(found, arm, cost):
     return [
-        dataclasses.replace(r, flops_train=cost) if r.arm == arm else r
+        msgspec.structs.replace(r, flops_train=cost) if r.arm == arm else r
         for r in found
     ]
 
@@ -103,7 +104,8 @@ def test_no_primary_comparisons_without_an_arm_or_a_budget(rivals_and_own):
     assert primary.markdown(rivals) == ""
     assert primary.best_arm(rivals_and_own[4:]) is None
     blind = [
-        dataclasses.replace(r, validation_accuracy=None) for r in rivals_and_own
+        msgspec.structs.replace(r, validation_accuracy=None)
+        for r in rivals_and_own
     ]
     assert primary.best_arm(blind) is None
 
@@ -122,10 +124,45 @@ def test_records_survive_their_file(tmp_path, some_records):
     assert records.read(path) == some_records
 
 
-def test_file_of_something_else_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "entry"),
+    [
+        (b'[{"arm": "single"}]', "missing required field `description`"),
+        (b'{"arm": "single"}', "array"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_file_of_something_else_is_refused(tmp_path, content, entry):
     path = tmp_path / "study.json"
-    path.write_text('[{"arm": "single"}]')
-    with pytest.raises(ValueError, match="study.json holds no records"):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"study.json holds no rec.*{entry}"):
+        records.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("test_accuracy", 1.5),
+        ("test_accuracy", "0.5"),
+        ("validation_accuracy", float("nan")),
+        ("epochs", -1),
+        ("epochs", float("inf")),
+        ("seconds", None),
+        ("flags", "--epochs=1"),
+        ("status", [1]),
+        ("of_tomorrow", 1),
+    ],
+)
+def test_edited_record_is_refused_by_its_entry(
+    tmp_path, some_records, name, value
+):
+    path = tmp_path / "study.json"
+    records.write(path, some_records)
+    rows = json.loads(path.read_text())
+    rows[1][name] = value
+    path.write_text(json.dumps(rows))
+    with pytest.raises(ValueError, match=rf"study.json holds no.*{name}"):
         records.read(path)
 
 

@@ -30,6 +30,23 @@ def diagnosis(*arguments, cwd, code=None):
     )
 
 
+def test_table_whose_reader_left_is_no_error(tmp_path):
+    save_network(tmp_path / "a.keras", dead=3)
+    command = f"{sys.executable} -m keras_graft.diagnosis a.keras --json=a.json"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert (tmp_path / "a.json").exists()
+
+
 def save_network(path, dead):
     path.parent.mkdir(exist_ok=True)
     layer = keras.layers.Conv2D(4, 3, name="conv")

@@ -115,5 +115,6 @@ def test_networks_side_by_side_train_as_one_after_the_other():
     assert one == two
 
 
-def test_empty_variables_are_none():
-    assert python(TRAIN, **dict.fromkeys(THREADS, "")).startswith("[")
+@pytest.mark.parametrize("text", ["", "many"])
+def test_variables_that_are_no_number_are_none(text):
+    assert python(TRAIN, **dict.fromkeys(THREADS, text)).startswith("[")
