@@ -21,7 +21,6 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -43,8 +42,9 @@ from keras_graft.runs.callbacks import make_graft_callback
 from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
-from keras_graft.trainer.callback_order import Stage
-from keras_graft.trainer.callback_order import StagedCallback
+from measuring.gate import Gate
+from measuring.gate import clocks
+from measuring.gate import named
 from measuring.side import Channel
 from measuring.workload import EVALUATION_BATCH
 from measuring.workload import NUM_CLASSES
@@ -57,93 +57,6 @@ _ENDLESS = 1_000_000
 _DIVERGENCE_IMAGES = 512
 _GEMM_SIZE = 1024
 _GEMMS = 8
-
-
-class Gate(StagedCallback):
-    """Opens an epoch when it is asked for, and times it.
-
-    It is the first callback to be called when an epoch begins, so that all of
-    an epoch lies between two of its calls: graft, training, validation,
-    checkpoint. What the input pipeline draws ahead while the gate is closed
-    was drawn ahead by the epoch before, too.
-
-    Answers to `epoch`: `seconds` of the whole epoch; `open` (until the first
-    step: the graft), `train`, `validate` and `close` (checkpoint), which sum
-    up to `seconds`; `first_step`, from the beginning to the end of the first
-    step. With `cpu_` before the name: processor seconds of all threads.
-
-    Args:
-        channel: Where requests come from.
-        started: Both clocks when building began.
-        about: Function of no arguments whose dict is added to each answer.
-        tools: By request: a function of the request's other values that
-            returns the answer.
-    """
-
-    stage = Stage.WEIGHT_SWAP
-
-    def __init__(
-        self,
-        channel: Channel,
-        started: np.ndarray,
-        about: Callable[[], dict],
-        tools: dict[str, Callable[..., dict]],
-    ):
-        super().__init__()
-        self._channel = channel
-        self._started = started
-        self._about = about
-        self._tools = tools
-        self._marks: dict[str, np.ndarray] = {}
-
-    def on_epoch_begin(self, epoch, logs=None):
-        now = _clocks()
-        if not self._marks:
-            self._channel.send(**_named(build_seconds=now - self._started))
-        else:
-            self._channel.send(**self._times(now), **self._about())
-        request = self._channel.receive()
-        while request["do"] != "epoch":
-            arguments = {k: v for k, v in request.items() if k != "do"}
-            self._channel.send(**self._tools[request["do"]](**arguments))
-            request = self._channel.receive()
-        self._marks = {"begin": _clocks()}
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._marks.setdefault("first_batch", _clocks())
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = _clocks()
-        self._marks.setdefault("first_step", now)
-        self._marks["last_step"] = now
-
-    def on_test_end(self, logs=None):
-        self._marks["validated"] = _clocks()
-
-    def _times(self, end):
-        marks = self._marks
-        return _named(
-            seconds=end - marks["begin"],
-            first_step=marks["first_step"] - marks["begin"],
-            open=marks["first_batch"] - marks["begin"],
-            train=marks["last_step"] - marks["first_batch"],
-            validate=marks["validated"] - marks["last_step"],
-            close=end - marks["validated"],
-        )
-
-
-def _clocks():
-    """Seconds on the wall, and of the processor by all threads."""
-    return np.array([time.perf_counter(), time.process_time()])
-
-
-def _named(**times):
-    """Differences of `_clocks()`, as an answer has them."""
-    answer = {}
-    for name, (seconds, cpu_seconds) in times.items():
-        answer[name] = float(seconds)
-        answer[f"cpu_{name}"] = float(cpu_seconds)
-    return answer
 
 
 def launch_settings(workload: Workload, folder: str) -> Any:
@@ -196,7 +109,7 @@ def make_trainer(
 
 def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
     """N networks: distillation, graft and checkpoint as flags say."""
-    started = _clocks()
+    started = clocks()
     settings = launch_settings(workload, folder)
     splits = synthetic_splits(workload)
     trainer = make_trainer(workload, settings, splits)
@@ -239,7 +152,7 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
 
 def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
     """One network in a plain `fit`, with Keras' own checkpoint."""
-    started = _clocks()
+    started = clocks()
     splits = synthetic_splits(workload)
     devices.set_precision(workload.precision)
     network = models.build(
@@ -354,13 +267,13 @@ def _steps_tool(model, draw):
     def measure(count):
         if not batches:
             batches.append(draw())
-        begin = _clocks()
+        begin = clocks()
         for _ in range(count):
             logs = model.train_function(batches[0])
         # Waits for what runs beside Python on a GPU.
         float(logs["loss"])
-        return _named(
-            seconds=(_clocks() - begin) / count / model.steps_per_execution
+        return named(
+            seconds=(clocks() - begin) / count / model.steps_per_execution
         )
 
     return measure
@@ -372,10 +285,10 @@ def _input_tool(train):
         # What is drawn ahead at the start is not the pipeline's pace.
         for _ in range(batches):
             next(drawn)
-        begin = _clocks()
+        begin = clocks()
         for _ in range(batches):
             next(drawn)
-        return _named(seconds=(_clocks() - begin) / batches)
+        return named(seconds=(clocks() - begin) / batches)
 
     return measure
 
@@ -390,9 +303,9 @@ def _monitor_tool(trainer, images):
             monitor.set_model(trainer)
             monitor.on_train_begin()
             monitor.on_epoch_end(0, {})
-            begin = _clocks()
+            begin = clocks()
             monitor.on_epoch_end(1, {})
-            found |= _named(**{name: _clocks() - begin})
+            found |= named(**{name: clocks() - begin})
         return found
 
     return measure
