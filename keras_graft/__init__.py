@@ -143,3 +143,16 @@ def _register(keras: Any) -> None:
     known = keras.saving.get_custom_objects()
     for name, home in _SAVED.items():
         known.setdefault(f"keras_graft>{name}", _NotImportedYet(name, home))
+
+
+@wrapt.when_imported("keras_graft.trainer.callback_order")
+def _serve_backups(callback_order: Any) -> None:
+    """Lets `fit` find what stands above it: the checkpoints of a run."""
+    keras = importlib.import_module("keras")
+
+    def backup(callback: Any) -> Any:
+        # Not before: checkpoints import the trainer, which is half there.
+        home = importlib.import_module(f"{__name__}.checkpoint.backups")
+        return home.RunBackup(callback)
+
+    callback_order.serve(keras.callbacks.BackupAndRestore, backup)

@@ -7,6 +7,7 @@
 | `training_state`, `callback_states` | what is in a checkpoint |
 | `strict_json`, `state_schema` | the form that it must have to be read |
 | `run_checkpoint` | `RunCheckpoint`, which saves and restores |
+| `backups` | the same in the place of Keras' `BackupAndRestore` |
 | `versions` | what the last bits of a result depend on |
 
 `files` imports neither Keras nor TensorFlow.

@@ -81,14 +81,16 @@ def write_checkpoint(
     epoch: int,
     arrays: dict[str, np.ndarray],
     state: dict[str, Any],
+    kept: int = KEPT,
 ) -> pathlib.Path:
-    """Writes a checkpoint and removes all but the newest two.
+    """Writes a checkpoint and removes all but the newest.
 
     Args:
         directory: Folder of the checkpoints; must exist.
         epoch: Number of completed epochs.
         arrays: NumPy arrays by name, of NumPy's own types.
         state: What `json` can write.
+        kept: How many are left, this one included, at least 1.
 
     Returns:
         The checkpoint's folder.
@@ -127,7 +129,7 @@ def write_checkpoint(
             "checkpoints before it are untouched. Make room, or let the "
             "folder be written, and start the same command again."
         ) from error
-    keep_newest(directory, epoch)
+    keep_newest(directory, epoch, kept)
     return final
 
 
@@ -189,21 +191,31 @@ def newest_checkpoint(
     return None
 
 
-def keep_newest(directory: pathlib.Path, epoch: int) -> None:
-    """Removes checkpoints older than the one before `epoch`.
+def keep_newest(directory: pathlib.Path, epoch: int, kept: int = KEPT) -> None:
+    """Removes checkpoints that are older than the newest few.
 
     Args:
         directory: Folder of the checkpoints.
         epoch: That of a verified checkpoint.
+        kept: How many are left, the one of `epoch` included.
     """
     older = [p for p in checkpoint_paths(directory) if epoch_of(p) < epoch]
-    for path in older[KEPT - 1 :]:
-        if not _holds_ours_only(path):
-            continue
-        # Under its own name half of it would look like a damaged one.
-        aside = _hidden(path, "old")
-        os.rename(path, aside)
-        shutil.rmtree(aside, ignore_errors=True)
+    for path in older[kept - 1 :]:
+        _remove(path)
+
+
+def remove_all(directory: pathlib.Path) -> None:
+    """Removes the checkpoints in a folder, and it too if nothing else is left.
+
+    Raises:
+        CheckpointError: If the folder itself cannot be read.
+    """
+    # The oldest first: whoever is killed here finds the newest again.
+    for path in reversed(checkpoint_paths(directory)):
+        _remove(path)
+    remove_stale(directory)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def remove_stale(directory: pathlib.Path) -> None:
@@ -273,6 +285,14 @@ def _publish(temporary, final):
     os.rename(temporary, final)
     _flush_folder(final.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove(path):
+    if _holds_ours_only(path):
+        # Under its own name half of it would look like a damaged one.
+        aside = _hidden(path, "old")
+        os.rename(path, aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _holds_ours_only(path):

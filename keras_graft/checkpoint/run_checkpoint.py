@@ -95,6 +95,7 @@ class RunCheckpoint(CheckpointCallback):
         self.directory = pathlib.Path(directory)
         self.about = dict(about or {})
         self.seconds = 0.0
+        self._kept = files.KEPT
         self._found = None
         self._state: State | None = None
         self._assigned = False
@@ -138,7 +139,7 @@ class RunCheckpoint(CheckpointCallback):
                     self._found.state, self._found.epoch
                 )
             if is_chief:
-                files.keep_newest(self.directory, self._found.epoch)
+                files.keep_newest(self.directory, self._found.epoch, self._kept)
             self._epoch = self._found.epoch
             self.seconds = self._state.seconds
             warn_of_changes(self._state.made_by, made_by(trainer))
@@ -288,6 +289,7 @@ class RunCheckpoint(CheckpointCallback):
                 "callbacks": states,
                 "not_finite": bad,
             },
+            self._kept,
         )
 
     def _refuse_differences(self, arrays):

@@ -16,6 +16,7 @@ down comes last, so that it sees what the others did:
 
 import abc
 import enum
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,6 +95,10 @@ _STAGES = (
     (keras.callbacks.ProgbarLogger, Stage.LOG),
 )
 
+# By kind of callback what makes the one that serves in its place. Filled by
+# `keras_graft/__init__.py`: checkpoints stand above this room.
+_STAND_INS: dict[type, Callable[[Any], CheckpointCallback]] = {}
+
 _REFUSED = (
     keras.callbacks.BackupAndRestore,
     keras.callbacks.OrbaxCheckpoint,
@@ -108,6 +113,17 @@ def stage_of(callback: keras.callbacks.Callback) -> Stage:
         if isinstance(callback, kind):
             return stage
     return Stage.OWN
+
+
+def serve(kind: type, stand_in: Callable[[Any], CheckpointCallback]) -> None:
+    """Lets a callback of Keras be served by one that knows a trainer.
+
+    Args:
+        kind: Class of the callback. Its subclasses are not served, since
+            what they do differently would be lost.
+        stand_in: Makes the other one from it, in each `fit`.
+    """
+    _STAND_INS[kind] = stand_in
 
 
 def in_order(callbacks: Any) -> list[keras.callbacks.Callback]:
@@ -131,6 +147,7 @@ def in_order(callbacks: Any) -> list[keras.callbacks.Callback]:
             raise ValueError(
                 f"`callbacks` must be Keras callbacks. Received: {callback!r}"
             )
+    found = _served(found)
     _refuse(found)
     refuse_rivals(found)
     # Keras would append its own after the checkpoint, which stores it.
@@ -179,6 +196,21 @@ def checkpoints_of(
 ) -> list[CheckpointCallback]:
     """The callbacks that bring a trainer back to where a run was."""
     return [c for c in callbacks if isinstance(c, CheckpointCallback)]
+
+
+def _served(callbacks):
+    served = [c for c in callbacks if type(c) in _STAND_INS]
+    others = [c for c in callbacks if isinstance(c, CheckpointCallback)]
+    if served and len(served + others) > 1:
+        names = ", ".join(type(c).__name__ for c in served + others)
+        raise ValueError(
+            "One callback alone can bring a trainer back to where its run "
+            f"was. Received: {names}. Leave all but one out."
+        )
+    return [
+        _STAND_INS[type(c)](c) if type(c) in _STAND_INS else c
+        for c in callbacks
+    ]
 
 
 def _refuse(callbacks):
