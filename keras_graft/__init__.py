@@ -10,6 +10,7 @@
 `InvalidFilterMonitor` counts invalid filters, `RunCheckpoint` lets a run that
 was killed go on, `replicate` makes N networks from one. `swa` ships an average
 of weights, `models` builds networks by name, `data` reads images,
+`recognition` judges embeddings by what they find in a gallery,
 `python -m keras_graft.launch` does it all.
 
 Source: arXiv 2004.12311.
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from keras_graft import distillation as distillation
     from keras_graft import grafting as grafting
     from keras_graft import models as models
+    from keras_graft import recognition as recognition
     from keras_graft import swa as swa
     from keras_graft.checkpoint.run_checkpoint import (
         RunCheckpoint as RunCheckpoint,
@@ -68,6 +70,7 @@ _MODULES = (
     "grafting",
     "models",
     "optimizers",
+    "recognition",
     "swa",
 )
 # The classes that a saved file may name.

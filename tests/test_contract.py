@@ -15,6 +15,7 @@ from builders import small_networks
 import keras_graft
 from keras_graft import distillation
 from keras_graft import grafting
+from keras_graft import recognition
 
 RAMP = keras.optimizers.schedules.PolynomialDecay(
     0.0, decay_steps=10, end_learning_rate=1.0
@@ -70,6 +71,9 @@ CALLABLES = {
     **{
         f"distillation.{n}": getattr(distillation, n)
         for n in distillation.__all__
+    },
+    **{
+        f"recognition.{n}": getattr(recognition, n) for n in recognition.__all__
     },
 }
 CALLABLES = {

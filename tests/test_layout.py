@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 ORDER = (
     ("compare", "launch"),
     ("runs",),
-    ("checkpoint",),
+    ("checkpoint", "recognition"),
     ("trainer",),
     (
         "diagnosis",

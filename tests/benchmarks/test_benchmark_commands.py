@@ -90,6 +90,26 @@ def test_steps_of_another_version_come_from_its_folder(tmp_path):
     assert "RuntimeError: of the folder" in done.stderr
 
 
+def test_retrieval_is_held_against_the_bare_product(tmp_path):
+    path = tmp_path / "retrieval.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "benchmarks" / "retrieval.py"),
+            *("--queries=20", "--gallery=100", "--size=8", "--rounds=5"),
+            *("--reranking", f"--json={path}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "metrics over bare: " in done.stdout
+    found = json.loads(path.read_text())
+    ratio = found["metrics_over_bare"]
+    assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
+    assert found["peak_rss_mib"] <= found["reranking"]["peak_rss_mib"]
+
+
 @pytest.mark.parametrize(
     ("sides", "message"),
     [
