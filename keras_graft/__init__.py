@@ -8,10 +8,10 @@
 
 `GraftTrainer` trains the networks, `GraftCallback` grafts between epochs,
 `InvalidFilterMonitor` counts invalid filters, `RunCheckpoint` lets a run that
-was killed go on, `replicate` makes N networks from one. `swa` ships an average
-of weights, `models` builds networks by name, `data` reads images,
-`recognition` judges embeddings by what they find in a gallery,
-`python -m keras_graft.launch` does it all.
+was killed go on, `replicate` makes N networks from one and `mean_network` one
+from N. `swa` ships an average of weights, `models` builds networks by name,
+`data` reads images, `recognition` judges embeddings by what they find in a
+gallery, `python -m keras_graft.launch` does it all.
 
 Source: arXiv 2004.12311.
 """
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from keras_graft.grafting import GraftCallback as GraftCallback
     from keras_graft.structure.replicate import replicate as replicate
+    from keras_graft.swa import mean_network as mean_network
     from keras_graft.trainer import GraftTrainer as GraftTrainer
 
 # Resolved on first use: a bad flag is refused before Keras is imported.
@@ -62,6 +63,7 @@ _HOME = {
     "RunCheckpoint": "checkpoint.run_checkpoint",
     "diagnose": "diagnosis",
     "replicate": "structure.replicate",
+    "mean_network": "swa",
 }
 _MODULES = (
     "data",

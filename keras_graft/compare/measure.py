@@ -64,15 +64,17 @@ def records_of(
         flops: Operations of the training, the teacher's included.
     """
     directory = RunDirectory(run.folder)
-    networks = [
-        keras.models.load_model(directory.network(k), compile=False)
-        for k in range(settings.num_networks)
-    ]
+    files = [directory.network(k) for k in range(settings.num_networks)]
+    selected, status = _selected(directory)
+    if selected is None:
+        # The mean of all stands behind them.
+        selected = len(files)
+        files.append(directory.shipped)
+    networks = [keras.models.load_model(f, compile=False) for f in files]
     test = [_probabilities(n, splits.test) for n in networks]
     validation = None
     if splits.validation is not None:
         validation = [_probabilities(n, splits.validation) for n in networks]
-    selected, status = _selected(directory)
     live = [k for k, health in enumerate(status) if health == "live"]
     history = results.read_history(directory.history)
     found = []
@@ -96,7 +98,7 @@ def records_of(
                 epochs=settings.epochs,
                 train_examples=len(splits.train),
                 flags=portable_flags(settings, run.teacher),
-                shipped=_shipped_name(arm, selected),
+                shipped=_shipped_name(arm, selected, len(status)),
                 test_accuracy=_accuracy(shipped_test, splits.test),
                 **_by_validation(arm, ships, validation, splits, history),
                 ensemble_test_accuracy=_accuracy(
@@ -149,12 +151,16 @@ def _selected(directory):
     found = json.loads(directory.results.read_text(encoding="utf-8"))
     names = [network["name"] for network in found["networks"]]
     statuses = [network["status"] for network in found["networks"]]
+    if found["selected"] == results.MEAN:
+        return None, statuses
     return names.index(found["selected"]), statuses
 
 
-def _shipped_name(arm: Arm, selected):
+def _shipped_name(arm: Arm, selected, num_networks):
     if arm.ensemble:
         return "ensemble"
+    if selected == num_networks:
+        return results.MEAN
     return "average" if arm.average else f"network_{selected}"
 
 
@@ -172,10 +178,10 @@ def _by_validation(arm, ships, validation, splits, history):
         found["validation_accuracy"] = _accuracy(
             np.mean([validation[k] for k in ships], axis=0), splits.validation
         )
-    if arm.average:
-        return found  # There is no average before the last epoch.
     key = "ensemble" if arm.ensemble else f"network_{ships[0]}"
-    by_epoch = history[f"val_{key}_accuracy"]
+    by_epoch = history.get(f"val_{key}_accuracy")
+    if arm.average or by_epoch is None:
+        return found  # No average, and no mean, before the last epoch.
     found["best_epoch"] = int(np.argmax(by_epoch))
     best = "best_epoch_test" if validation is None else "best_validation"
     found[f"{best}_accuracy"] = max(by_epoch)

@@ -34,7 +34,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         train_examples: Images trained on, the validation split left out.
         flags: Flags with which `launch` repeats the run; paths are relative
             to the study.
-        shipped: `network_<k>`, `average` or `ensemble`.
+        shipped: `network_<k>`, `average`, `mean` or `ensemble`.
         test_accuracy: On the whole test split.
         best_epoch_test_accuracy: Of the best epoch, chosen on the test
             split; None where there is a validation split.

@@ -2,7 +2,8 @@
 
 | module | what it holds |
 | --- | --- |
-| `definitions` | what flags there are |
+| `definitions`, `method` | what flags there are |
+| `spec` | what is said of one |
 | `rules` | which of them others make meaningless |
 | `value_types` | what a flag's value may be |
 | `flagfiles` | where a flagfile is found, and what it includes |

@@ -259,6 +259,14 @@ def _refuse_contradictions(values: Settings) -> None:
             f"--graft_start={values.graft_start}: grafts happen from the one "
             "until before the other. Write --nograft for none."
         )
+    if values.graft_half_life is not None and (
+        values.graft_criterion == "gamma"
+    ):
+        raise ValueError(
+            f"--graft_half_life={values.graft_half_life} moves layers, and "
+            "--graft_criterion=gamma weighs filters. Take "
+            "--graft_criterion=entropy or l1."
+        )
     if values.jit and (values.replicas or 1) > 1:
         raise ValueError(
             f"--jit compiles for one device, and --replicas={values.replicas} "
@@ -276,8 +284,9 @@ def flags_text(values: Settings) -> str:
     """Returns a flagfile that repeats a run.
 
     It holds every flag of this package that is set and has a meaning, one a
-    line, in the order of the groups, whatever its default. Paths are
-    absolute. Parsing it gives `values` again.
+    line, in the order of the groups, whatever its default, but for those that
+    are newer than some runs. Paths are absolute. Parsing it gives `values`
+    again.
 
     Args:
         values: the settings of the run.
@@ -288,7 +297,9 @@ def flags_text(values: Settings) -> str:
     lines = [
         _text(name, value)
         for name, value in values._asdict().items()
-        if name not in unused and value not in (None, ())
+        if name not in unused
+        and value not in (None, ())
+        and not (_SPECS[name].quiet and value == _SPECS[name].default)
     ]
     return "".join(f"{line}\n" for line in lines)
 

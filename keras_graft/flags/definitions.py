@@ -1,28 +1,16 @@
 """What flags there are."""
 
-import dataclasses
-from typing import Any
-
 from keras_graft import models
 from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BATCHES
 from keras_graft.data.names import DATASETS
+from keras_graft.flags.method import DISTILLATION
+from keras_graft.flags.method import GRAFT
+from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Integer
-from keras_graft.flags.value_types import ModelFiles
 from keras_graft.flags.value_types import Number
 from keras_graft.flags.value_types import Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """A flag: name, default (None: not set), parser (None: switch), help."""
-
-    name: str
-    default: Any
-    parser: Any
-    help: str
-
 
 GROUPS: dict[str, tuple[Spec, ...]] = {
     # What the networks see.
@@ -147,6 +135,15 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "decides how many filters become invalid.",
         ),
         Spec(
+            "ship",
+            "best",
+            Choice(("best", "mean")),
+            "best: the network that is best on validation; mean: the mean of "
+            "all networks' weights, for networks that were kept together by "
+            "a graft to the end.",
+            quiet=True,
+        ),
+        Spec(
             "precision",
             "float32",
             Choice(("float32", "bfloat16", "float16")),
@@ -155,104 +152,8 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "takes less time and memory.",
         ),
     ),
-    # Method: weights from a peer between epochs.
-    "Graft": (
-        Spec("graft", True, None, "Graft between epochs."),
-        Spec(
-            "graft_source",
-            "external",
-            Choice(("external", "internal", "noise")),
-            "Where grafted weights come from: a peer (the method), the "
-            "network's own filters, or Gaussian noise.",
-        ),
-        Spec(
-            "graft_criterion",
-            "entropy",
-            Choice(("entropy", "l1", "gamma")),
-            "What measures the information of a layer (entropy, l1) or of a "
-            "filter (gamma, the scale of its BatchNorm).",
-        ),
-        Spec(
-            "graft_amplitude",
-            0.4,
-            Number("[0, 1]"),
-            "The paper's A: a layer keeps a share of itself within "
-            "0.5 +- amplitude / 2. 0 is plain averaging.",
-        ),
-        Spec(
-            "graft_slope",
-            10.0,
-            Number("[0, inf)"),
-            "The paper's c, per nat of entropy: how sharply the share "
-            "follows the difference in information. 500 is nearly a switch.",
-        ),
-        Spec(
-            "graft_threshold",
-            0.1,
-            Number("(0, inf)"),
-            "Sources internal and noise change the filters whose l1 norm is "
-            "below this.",
-        ),
-        Spec(
-            "graft_blend",
-            "block",
-            Choice(("kernels", "block")),
-            "kernels: convolution kernels only; block: also every layer "
-            "without a kernel and the classifier, with the coefficient of "
-            "the convolution that feeds it.",
-        ),
-        Spec("graft_every", 1, Integer(1), "Epochs between two grafts."),
-        Spec(
-            "graft_start",
-            1,
-            Integer(0),
-            "Epoch, counted from 0, at whose beginning the first graft is.",
-        ),
-        Spec(
-            "graft_stop",
-            None,
-            Integer(1),
-            "Epoch, counted from 0, from which on there are no grafts. "
-            "Not set: to the end.",
-        ),
-    ),
-    # Cultivation: what the networks learn from each other and from teachers.
-    "Distillation": (
-        Spec(
-            "mutual_weight",
-            1.0,
-            Number("[0, inf)"),
-            "Weight of the distillation from the peers, next to 1 for the "
-            "labels. 0 leaves it out.",
-        ),
-        Spec(
-            "mutual_temperature",
-            2.0,
-            Number("(0, inf)"),
-            "Divides the logits of networks and peers; 1 leaves them as "
-            "they are.",
-        ),
-        Spec(
-            "teachers",
-            None,
-            ModelFiles(),
-            "Trained models with the networks' inputs and outputs, which "
-            "teach but do not learn (the paper's grafting+). Not set: none.",
-        ),
-        Spec(
-            "teacher_weight",
-            1.0,
-            Number("[0, inf)"),
-            "Weight of the distillation from the teachers, next to 1 for "
-            "the labels.",
-        ),
-        Spec(
-            "teacher_temperature",
-            2.0,
-            Number("(0, inf)"),
-            "Divides the logits of networks and teachers.",
-        ),
-    ),
+    "Graft": GRAFT,
+    "Distillation": DISTILLATION,
     # What it runs on.
     "Machine": (
         Spec(

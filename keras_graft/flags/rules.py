@@ -23,6 +23,12 @@ class Rule(NamedTuple):
     reason: str
 
 
+def _is_gentle(values):
+    return (
+        values.graft_half_life is not None or values.graft_source == "exchange"
+    )
+
+
 # In this order: what one rule resets may be the cause of the next.
 RULES = (
     Rule(
@@ -30,6 +36,12 @@ RULES = (
         lambda values: values.dataset == "digits",
         ("data_dir",),
         "digits come with scikit-learn",
+    ),
+    Rule(
+        "num_networks",
+        lambda values: values.num_networks == 1,
+        ("ship",),
+        "one network is the best and the mean",
     ),
     Rule(
         "graft",
@@ -40,12 +52,60 @@ RULES = (
     Rule(
         "graft_source",
         lambda values: values.graft_source != "external",
-        ("graft_criterion", "graft_amplitude", "graft_slope", "graft_blend"),
+        ("graft_criterion", "graft_amplitude", "graft_slope"),
         "only a graft from a peer weighs two layers against each other",
     ),
     Rule(
         "graft_source",
-        lambda values: values.graft_source == "external",
+        lambda values: values.graft_source in ("internal", "noise"),
+        ("graft_blend",),
+        "a network's own filters are its kernels",
+    ),
+    Rule(
+        "graft_source",
+        lambda values: values.graft_source != "external",
+        ("graft_half_life",),
+        "only what a peer holds can be approached",
+    ),
+    Rule(
+        "graft_source",
+        lambda values: values.graft_source != "exchange",
+        ("graft_share",),
+        "only an exchange takes a share of the weights",
+    ),
+    Rule(
+        "graft_half_life",
+        lambda values: values.graft_half_life is None,
+        ("graft_late_half_life", "graft_target", "graft_follow_rate"),
+        "grafts are made at once",
+    ),
+    Rule(
+        "graft_half_life",
+        lambda values: not _is_gentle(values),
+        ("graft_every_steps",),
+        "grafts are made between epochs",
+    ),
+    Rule(
+        "graft_half_life",
+        lambda values: values.graft_half_life is not None,
+        ("graft_every",),
+        "moves are counted by --graft_every_steps",
+    ),
+    Rule(
+        "graft_source",
+        lambda values: values.graft_source == "exchange",
+        ("graft_every",),
+        "exchanges are counted by --graft_every_steps",
+    ),
+    Rule(
+        "graft_target",
+        lambda values: values.graft_target == "mean",
+        ("graft_criterion", "graft_amplitude", "graft_slope"),
+        "the mean weighs all networks alike",
+    ),
+    Rule(
+        "graft_source",
+        lambda values: values.graft_source in ("external", "exchange"),
         ("graft_threshold",),
         "only the sources internal and noise choose filters by their norm",
     ),

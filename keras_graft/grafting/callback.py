@@ -1,52 +1,22 @@
-"""Grafts between epochs."""
+"""Grafts between epochs, or in small moves between steps."""
 
+import contextlib
+import inspect
 import logging
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_graft.checks.numbers import is_number
-from keras_graft.checks.numbers import is_whole
-from keras_graft.grafting.coefficient import check_amplitude
-from keras_graft.grafting.coefficient import check_slope
-from keras_graft.grafting.graft_plan import BLENDS
-from keras_graft.grafting.graft_plan import BLOCK
+from keras_graft.grafting.arguments import check_arguments
+from keras_graft.grafting.arguments import is_gentle
+from keras_graft.grafting.arguments import source_of
+from keras_graft.grafting.gentle_sources import StepSource
 from keras_graft.grafting.graft_plan import NothingToGraftError
-from keras_graft.grafting.sources import GammaSource
-from keras_graft.grafting.sources import InternalSource
-from keras_graft.grafting.sources import LayerSource
-from keras_graft.grafting.sources import NoiseSource
-from keras_graft.structure.kernel_measures import check_num_bins
+from keras_graft.grafting.pull import Course
+from keras_graft.optimizers.rates import rate_to_keep
 
 _LOG = logging.getLogger(__name__)
-
-SOURCES = ("external", "internal", "noise")
-CRITERIA = ("entropy", "l1", "gamma")
-
-# Which arguments have a meaning for which source, and which criterion.
-_ONLY_FOR = {
-    "criterion": ("external",),
-    "amplitude": ("external",),
-    "slope": ("external",),
-    "num_bins": ("external",),
-    "blend": ("external",),
-    "threshold": ("internal", "noise"),
-    "decay": ("noise",),
-}
-_ONLY_FOR_CRITERION = {
-    "amplitude": ("entropy", "l1"),
-    "slope": ("entropy", "l1"),
-    "num_bins": ("entropy",),
-}
-_DEFAULTS = {
-    "criterion": "entropy",
-    "amplitude": 0.4,
-    "slope": 10.0,
-    "num_bins": 10,
-    "blend": BLOCK,
-    "threshold": 0.1,
-    "decay": 0.975,
-}
 
 
 @keras.saving.register_keras_serializable(package="keras_graft")
@@ -60,16 +30,23 @@ class GraftCallback(keras.callbacks.Callback):
     with the weights of the nearest live network upstream; one that is still
     not live is passed over.
 
+    With `half_life`, or `source="exchange"`, grafts are gentle: after every
+    `every_steps` steps the networks move a little, and stay apart. They are
+    then healed when an epoch begins, and coefficients are taken there, too.
+
     Logs `graft_coefficient` (mean over kernels and networks),
     `graft_coefficient_min` and `graft_coefficient_max`: 1.0, all weights
-    kept, where an epoch began without a graft. `callback.coefficients` holds
+    kept, where an epoch began without a graft; with `half_life` those of what
+    is approached. `callback.coefficients` holds
     those of this epoch's graft by kernel, and is empty without one.
 
     Args:
         source: `"external"`: every network takes in weights of the one
             before it in the ring. `"internal"`: a network's largest filters
             are added to its invalid ones. `"noise"`: Gaussian noise is added
-            to invalid filters. Defaults to `"external"`.
+            to invalid filters. `"exchange"`: a random share of the weights
+            goes on to the next network in the ring. Defaults to
+            `"external"`.
         criterion: How much information a layer holds, `"entropy"` or `"l1"`,
             or a filter, `"gamma"`: the scale of its channel in the
             BatchNormalization that the convolution feeds. Defaults to
@@ -95,6 +72,20 @@ class GraftCallback(keras.callbacks.Callback):
             without convolutions, or with frozen ones only. Otherwise that is
             said once, and training goes on without grafts, until something
             is trainable. Defaults to False.
+        half_life: Epochs in which the networks' differences from `target`
+            would halve, were they not trained; above 0. Or pairs `(first
+            epoch, half_life)`, the first of epoch 0. None grafts at once,
+            between epochs. Defaults to None.
+        every_steps: Steps from one move to the next, at least 1. Defaults to
+            10.
+        target: What is approached: `"peer"`, the blend with the network
+            before it that a graft would make, or `"mean"`, the mean of the
+            live networks. Defaults to `"peer"`.
+        follow_rate: Whether the moves shrink as the learning rate does, in
+            proportion to its value in the first step. Defaults to False.
+        share: Share of the weights that is exchanged at a time, in (0, 1).
+            Defaults to 0.01.
+        seed: Seed of what is exchanged, at least 0. Defaults to 0.
 
     Raises:
         ValueError: If an argument is out of range or has no meaning for the
@@ -116,6 +107,12 @@ class GraftCallback(keras.callbacks.Callback):
         start: int = 1,
         stop: int | None = None,
         strict: bool = False,
+        half_life: float | Course | None = None,
+        every_steps: int = 10,
+        target: str = "peer",
+        follow_rate: bool = False,
+        share: float = 0.01,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self._config = {
@@ -131,58 +128,20 @@ class GraftCallback(keras.callbacks.Callback):
             "start": start,
             "stop": stop,
             "strict": strict,
+            "half_life": half_life,
+            "every_steps": every_steps,
+            "target": target,
+            "follow_rate": follow_rate,
+            "share": share,
+            "seed": seed,
         }
-        _check_one_of("source", source, SOURCES)
-        _check_one_of("criterion", criterion, CRITERIA)
-        _check_one_of("blend", blend, BLENDS)
-        check_amplitude(amplitude)
-        check_slope(slope)
-        check_num_bins(num_bins)
-        _check_range(
-            "threshold",
-            threshold,
-            is_number(threshold) and threshold > 0,
-            "above 0",
-        )
-        _check_range(
-            "decay",
-            decay,
-            is_number(decay) and 0 < decay <= 1,
-            "in (0, 1]",
-        )
-        _check_count("every", every, 1)
-        _check_count("start", start, 0)
-        _check_range(
-            "stop",
-            stop,
-            stop is None or is_whole(stop, start + 1),
-            "a whole number above `start`, or None",
-        )
-        _check_range("strict", strict, isinstance(strict, bool), "a bool")
-        self._check_meaning()
+        check_arguments(self._config, _DEFAULTS)
         self.coefficients = {}
-        self._source = _source_of(self._config)
+        self._source = source_of(self._config)
         self._said = set()
         self._grafts = False
-
-    def _check_meaning(self):
-        source = self._config["source"]
-        for name, sources in _ONLY_FOR.items():
-            if source not in sources and self._config[name] != _DEFAULTS[name]:
-                raise ValueError(
-                    f"`{name}` has no meaning with source={source!r}, only "
-                    f"with {' and '.join(map(repr, sources))}. Leave it out. "
-                    f"Received: {name}={self._config[name]!r}"
-                )
-        criterion = self._config["criterion"]
-        for name, criteria in _ONLY_FOR_CRITERION.items():
-            value = self._config[name]
-            if criterion not in criteria and value != _DEFAULTS[name]:
-                raise ValueError(
-                    f"`{name}` has no meaning with criterion={criterion!r}, "
-                    f"only with {' and '.join(map(repr, criteria))}. Leave "
-                    f"it out. Received: {name}={value!r}"
-                )
+        # The epoch whose steps are followed by moves, if any are.
+        self._moves_in = None
 
     def get_config(self):
         return dict(self._config)
@@ -239,25 +198,55 @@ class GraftCallback(keras.callbacks.Callback):
                 _LOG.warning(note)
 
     def on_train_begin(self, logs=None):
+        self._moves_in = None
+        if is_gentle(self._config) and not self._steps_per_epoch():
+            raise ValueError(
+                "Grafts after every few steps need to know how many steps an "
+                "epoch has, which this data does not say. Give `fit` its "
+                "`steps_per_epoch`."
+            )
         self._prepare()
+
+    def _steps_per_epoch(self):
+        return (self.params or {}).get("steps")
 
     def _prepare(self):
         self._grafts = self.check(self.model)
         if not self._grafts:
             return
         optimizer = getattr(self.model, "optimizer", None)
-        if optimizer is not None:
-            self._source.add_averages(
-                getattr(optimizer, "optimizers", [optimizer])
-            )
+        if optimizer is None:
+            return
+        optimizers = getattr(optimizer, "optimizers", [optimizer])
+        self._source.add_averages(optimizers)
+        if isinstance(self._source, StepSource):
+            # A resumed run has other rates by now.
+            first = getattr(optimizer, "compiled_rates", None)
+            first = first or list(map(rate_to_keep, optimizers))
+            self._source.follow(optimizers, first)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.coefficients = {}
+        self._moves_in = None
         if self.is_due(epoch):
             health = getattr(self.model, "health", None)
             if health is not None:
                 health.heal_masked()
             self.graft(epoch)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Before a step, so that what is validated and saved is what was
+        # trained, and so that nobody waits for the logs of the step.
+        if self._moves_in is None or not self._grafts:
+            return
+        steps = self._steps_per_epoch()
+        with _scope_of(self.model):
+            self._source.before_step(
+                self._live_now(),
+                self._moves_in * steps + batch,
+                getattr(self.model, "steps_per_execution", 1),
+                steps,
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is None:
@@ -268,7 +257,7 @@ class GraftCallback(keras.callbacks.Callback):
         logs["graft_coefficient_max"] = float(np.max(values))
 
     def graft(self, epoch):
-        """Grafts now.
+        """Grafts now; with a gentle graft, from the next step on.
 
         Args:
             epoch: Counted from 0; the noise depends on it.
@@ -279,6 +268,8 @@ class GraftCallback(keras.callbacks.Callback):
         if not self._grafts:
             return
         self.coefficients = self._source.graft(self._live_networks(), epoch)
+        if isinstance(self._source, StepSource):
+            self._moves_in = epoch
 
     def _live_networks(self):
         status = getattr(self.model, "status", None)
@@ -287,36 +278,22 @@ class GraftCallback(keras.callbacks.Callback):
             return list(range(num_networks))
         return [k for k in range(num_networks) if status[k] == "live"]
 
-
-def _source_of(config):
-    if config["source"] == "internal":
-        return InternalSource(config["threshold"])
-    if config["source"] == "noise":
-        return NoiseSource(config["threshold"], config["decay"])
-    if config["criterion"] == "gamma":
-        return GammaSource(config["blend"])
-    return LayerSource(
-        config["blend"],
-        config["criterion"],
-        config["num_bins"],
-        config["amplitude"],
-        config["slope"],
-    )
+    def _live_now(self):
+        """Shape (N,), float32; a trainer's health is not read by Python."""
+        health = getattr(self.model, "health", None)
+        if health is not None:
+            return health.live()
+        live = set(self._live_networks())
+        everyone = range(len(self.model.networks))
+        return tf.constant([float(k in live) for k in everyone])
 
 
-def _check_one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
-            f"Received: {value!r}"
-        )
+_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(GraftCallback).parameters.items()
+}
 
 
-def _check_count(name, value, lowest):
-    fits = is_whole(value, lowest)
-    _check_range(name, value, fits, f"a whole number, at least {lowest}")
-
-
-def _check_range(name, value, fits, allowed):
-    if not fits:
-        raise ValueError(f"`{name}` must be {allowed}. Received: {value!r}")
+def _scope_of(model):
+    strategy = getattr(model, "distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()

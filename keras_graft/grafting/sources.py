@@ -65,14 +65,18 @@ class GraftSource(abc.ABC):
         """
 
 
-class _PeerSource(GraftSource):
-    """Every network takes in weights of the one before it in the ring."""
+class PeerSource(GraftSource):
+    """Every network takes in weights of the one before it in the ring.
+
+    Args:
+        blend: `"kernels"` or `"block"`.
+    """
 
     def __init__(self, blend: str):
-        self._blend = blend
+        self.blend = blend
 
     def align(self, networks):
-        self.plan = graft_plan(networks, self._blend)
+        self.plan = graft_plan(networks, self.blend)
         notes = _left_out(self.plan)
         if len(networks) == 1:
             notes.append("One network has no peers: grafting does nothing.")
@@ -86,7 +90,7 @@ class _PeerSource(GraftSource):
         raise NotImplementedError
 
 
-class LayerSource(_PeerSource):
+class LayerSource(PeerSource):
     """By layer: the layer that holds more information gives more.
 
     Args:
@@ -99,13 +103,13 @@ class LayerSource(_PeerSource):
 
     def __init__(self, blend, criterion, num_bins, amplitude, slope):
         super().__init__(blend)
-        self._amplitude = amplitude
-        self._slope = slope
-        self._information: Callable = functools.partial(
+        self.amplitude = amplitude
+        self.slope = slope
+        self.information: Callable = functools.partial(
             kernel_entropy, num_bins=num_bins
         )
         if criterion == "l1":
-            self._information = kernel_l1
+            self.information = kernel_l1
 
     def align(self, networks):
         notes = super().align(networks)
@@ -122,11 +126,11 @@ class LayerSource(_PeerSource):
 
     def _graft(self, live):
         return graft_external(
-            self.plan, live, self._information, self._amplitude, self._slope
+            self.plan, live, self.information, self.amplitude, self.slope
         )
 
 
-class GammaSource(_PeerSource):
+class GammaSource(PeerSource):
     """By filter: the filter with the larger gamma gives more.
 
     Args:

@@ -46,6 +46,28 @@ def rate_to_keep(optimizer: keras.optimizers.Optimizer) -> Any:
     return kept[0] if len(kept) == 1 else kept
 
 
+def starting_rate(kept: Any) -> float:
+    """The learning rate of the first step.
+
+    Args:
+        kept: What `rate_to_keep` returned.
+
+    Raises:
+        ValueError: If it is of a schedule that has no config.
+    """
+    if isinstance(kept, list):
+        return max(map(starting_rate, kept), default=0.0)
+    if isinstance(kept, dict):
+        schedule = keras.optimizers.schedules.deserialize(kept)
+        return _as_number(schedule(0))
+    if isinstance(kept, str):
+        raise ValueError(
+            f"The learning rate is {kept}, so that nobody knows with what it "
+            "began. Give its class a `get_config`."
+        )
+    return float(kept)
+
+
 class SharedRates:
     """N learning rates as one: the largest, which the others follow.
 

@@ -30,19 +30,46 @@ def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
         return None
     arguments = {
         "source": settings.graft_source,
-        "every": settings.graft_every,
         "start": settings.graft_start,
         "stop": settings.graft_stop,
     }
-    if settings.graft_source != "external":
+    if settings.graft_source == "exchange":
+        arguments["share"] = settings.graft_share
+        arguments["seed"] = settings.seed
+    elif settings.graft_source != "external":
         arguments["threshold"] = settings.graft_threshold
-    else:
+    elif settings.graft_target == "peer":
         arguments["criterion"] = settings.graft_criterion
-        arguments["blend"] = settings.graft_blend
         if settings.graft_criterion != "gamma":
             arguments["amplitude"] = settings.graft_amplitude
             arguments["slope"] = settings.graft_slope
+    if settings.graft_source in ("external", "exchange"):
+        arguments["blend"] = settings.graft_blend
+    if settings.graft_half_life is not None:
+        arguments["half_life"] = _half_life(settings)
+        arguments["target"] = settings.graft_target
+        arguments["follow_rate"] = settings.graft_follow_rate
+    if is_gentle(settings):
+        arguments["every_steps"] = settings.graft_every_steps
+    else:
+        arguments["every"] = settings.graft_every
     return grafting.GraftCallback(**arguments)
+
+
+def is_gentle(settings: Any) -> bool:
+    """Whether grafts are small moves between steps."""
+    return (
+        settings.graft_half_life is not None
+        or settings.graft_source == "exchange"
+    )
+
+
+def _half_life(settings):
+    late = settings.graft_late_half_life
+    first = settings.epochs * 3 // 4
+    if late is None or not first:
+        return late or settings.graft_half_life
+    return [(0, settings.graft_half_life), (first, late)]
 
 
 def make_callbacks(
@@ -102,19 +129,32 @@ def make_swa_callback(
     if start is None:
         return None
 
-    def images():
-        first = batches.from_epoch(0).take(batches.steps_per_epoch)
-        return np.concatenate([_first_view(x) for x, _ in first])
-
-    grafted_to_the_end = graft is not None and settings.graft_stop is None
+    # Gentle grafts keep networks apart: each has an average of its own, and
+    # --ship=mean makes one of them.
+    together = (
+        graft is not None
+        and settings.graft_stop is None
+        and settings.graft_source == "external"
+        and not is_gentle(settings)
+    )
     return StochasticWeightAveraging(
         # One epoch at least, however few there are.
         min(start, settings.epochs - 1),
-        images,
+        lambda: statistics_images(batches),
         settings.batch_size,
-        grafted_to_the_end and settings.graft_source == "external",
+        together,
         evaluation_data(settings, splits, monitored_split(splits)),
     )
+
+
+def statistics_images(batches: TrainingData) -> np.ndarray:
+    """An epoch of images as trained on, for BatchNormalization's statistics.
+
+    Args:
+        batches: The run's training data.
+    """
+    first = batches.from_epoch(0).take(batches.steps_per_epoch)
+    return np.concatenate([_first_view(x) for x, _ in first])
 
 
 def _first_view(images):

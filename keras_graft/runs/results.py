@@ -21,6 +21,12 @@ _AVERAGED = (
     "The networks are averages of their weights over the last {} epochs; "
     "best_epoch and the history are of the weights before averaging."
 )
+_MEAN = (
+    "What is shipped is the mean of all live networks' weights; best_epoch is "
+    "of the best network."
+)
+# Stands for the name of the shipped network.
+MEAN = "mean"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +97,8 @@ class Measured:
         notes: Sentences about what was out of the ordinary.
         averaged: Number of last epochs whose weights were averaged; 0: the
             weights are those of the last epoch.
+        mean_accuracy: Test accuracy of the mean of all networks, if that is
+            shipped; else None.
     """
 
     history: dict[str, list[float]]
@@ -102,6 +110,7 @@ class Measured:
     seconds: float
     notes: Sequence[str] = ()
     averaged: int = 0
+    mean_accuracy: float | None = None
 
 
 def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
@@ -132,7 +141,10 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         )
         for k in range(settings.num_networks)
     ]
-    average = [_AVERAGED.format(averaged)] if averaged else []
+    notes = [_AVERAGED.format(averaged)] if averaged else []
+    ships_mean = measured.mean_accuracy is not None
+    if ships_mean:
+        notes = [_MEAN, *notes]
     return RunResults(
         dataset=settings.dataset,
         model=settings.model,
@@ -140,9 +152,11 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         epochs=settings.epochs,
         seed=settings.seed,
         seconds=round(measured.seconds, 1),
-        selected=f"network_{selected}",
+        selected=MEAN if ships_mean else f"network_{selected}",
         selected_by="val_accuracy" if validated else "test_accuracy",
-        test_accuracy=accuracies[selected],
+        test_accuracy=(
+            measured.mean_accuracy if ships_mean else accuracies[selected]
+        ),
         best_epoch=best_epoch,
         best_epoch_test_accuracy=None if validated else chosen_by[best_epoch],
         networks=networks,
@@ -155,7 +169,7 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
-        protocol=" ".join([_PROTOCOL[validated], *average, *measured.notes]),
+        protocol=" ".join([_PROTOCOL[validated], *notes, *measured.notes]),
     )
 
 
@@ -180,8 +194,11 @@ def summary(
     when = f"averaged over {averaged} epochs" if averaged else "last epoch"
     lines = [
         "",
-        f"Shipped: {results.selected}, the best of {results.num_networks} on "
-        f"the {by} images ({when})."
+        f"Shipped: the mean of {results.num_networks} networks' weights "
+        f"({when})."
+        if results.selected == MEAN
+        else f"Shipped: {results.selected}, the best of "
+        f"{results.num_networks} on the {by} images ({when})."
         if results.num_networks > 1
         else f"Shipped: {results.selected}, the only network ({when}).",
         f"  file              {path}",

@@ -244,7 +244,7 @@ def _train(job):
             optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
         )
     if job.writes:
-        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa)
+        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa, data)
     teamwork.leave_together(trainer.distribute_strategy)
 
 
@@ -277,11 +277,17 @@ def _print_start(settings, splits, steps, devices):
     print(f"Run directory: {settings.workdir}")
 
 
-def _finish(job, monitor, test_logs, seconds, notes, swa):
+def _finish(job, monitor, test_logs, seconds, notes, swa, data):
     from keras_graft.runs import results
     from keras_graft.runs import run_report
+    from keras_graft.runs.shipped_mean import shipped_mean
 
     directory, trainer = job.directory, job.trainer
+    shipped, mean_accuracy = trainer.best_network, None
+    if job.settings.ship == "mean":
+        shipped, mean_accuracy = shipped_mean(
+            job.settings, job.splits, trainer, data
+        )
     measured = results.Measured(
         history=results.read_history(directory.history),
         selected=trainer.networks.index(trainer.best_network),
@@ -292,11 +298,12 @@ def _finish(job, monitor, test_logs, seconds, notes, swa):
         seconds=seconds,
         notes=notes,
         averaged=0 if swa is None else max(swa.num_epochs),
+        mean_accuracy=mean_accuracy,
     )
     found = results.run_results(job.settings, job.splits, measured)
     for k, network in enumerate(trainer.networks):
         directory.save_network(network, directory.network(k))
-    directory.save_network(trainer.best_network, directory.shipped)
+    directory.save_network(shipped, directory.shipped)
     coefficients = run_report.read_coefficients(directory.coefficients)
     page = run_report.report_html(
         found, measured.history, coefficients, job.flags_text

@@ -156,6 +156,34 @@ def test_graft_that_stops_before_it_starts_is_refused(parse, stop):
             "--graft_source=external (the default):",
         ),
         (
+            ["--graft_target=mean"],
+            "--graft_target=mean has no meaning with no --graft_half_life",
+        ),
+        (
+            ["--graft_half_life=1", "--graft_every=2"],
+            "--graft_every=2 has no meaning with --graft_half_life=1.0: moves",
+        ),
+        (
+            ["--graft_half_life=1", "--graft_source=exchange"],
+            "--graft_half_life=1.0 has no meaning with --graft_source=exchange",
+        ),
+        (
+            ["--graft_half_life=1", "--graft_target=mean", "--graft_slope=1"],
+            "--graft_slope=1.0 has no meaning with --graft_target=mean",
+        ),
+        (
+            ["--graft_share=0.1"],
+            "--graft_share=0.1 has no meaning with --graft_source=external",
+        ),
+        (
+            ["--ship=mean", "--num_networks=1"],
+            "--ship=mean has no meaning with --num_networks=1",
+        ),
+        (
+            ["--graft_half_life=1", "--graft_criterion=gamma"],
+            "--graft_criterion=gamma weighs filters",
+        ),
+        (
             ["--graft_criterion=l1", "--graft_source=noise"],
             "--graft_criterion=l1 has no meaning with --graft_source=noise:",
         ),

@@ -52,6 +52,8 @@ def test_workdir_names_the_flags_that_make_it_another_run(parse, tmp_path):
         ["--nograft", "--mutual_weight=0", "--num_networks=1"],
         ["--graft_source=noise", "--graft_threshold=0.3", "--graft_stop=9"],
         ["--graft_criterion=gamma", "--learning_rate=0.1234567890123456"],
+        ["--graft_half_life=2", "--graft_target=mean", "--ship=mean"],
+        ["--graft_source=exchange", "--graft_share=0.001"],
         ['--teachers=a.keras,"b,c.keras"', "--teacher_weight=0.5"],
         ["--dataset=cifar10", "--data_dir=my images#1", "--jit", "--plan"],
     ],

@@ -31,6 +31,15 @@ from keras_graft.grafting import GraftCallback
         ({"source": "noise", "threshold": math.nan}, "`threshold` must be"),
         ({"source": "noise", "decay": 1.1}, r"`decay` must be in \(0, 1\]"),
         ({"source": "noise", "decay": 0.0}, r"`decay` must be in \(0, 1\]"),
+        ({"half_life": 0}, "`half_life` must be a number of epochs above 0"),
+        ({"half_life": [(1, 2.0)]}, "`half_life` must be.*epoch 0"),
+        ({"half_life": [(0, 2.0), (0, 1.0)]}, "`half_life` must be.*rise"),
+        ({"half_life": 1, "every_steps": 0}, "`every_steps` must be a whole"),
+        ({"half_life": 1, "target": "all"}, "`target` must be one of 'peer'"),
+        ({"half_life": 1, "follow_rate": 1}, "`follow_rate` must be a bool"),
+        ({"source": "exchange", "share": 1.0}, r"`share` must be in \(0, 1\)"),
+        ({"source": "exchange", "seed": -1}, "`seed` must be a whole number"),
+        ({"half_life": 1, "criterion": "gamma"}, "a pull weighs layers"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
@@ -50,6 +59,14 @@ def test_arguments_out_of_range_are_refused(arguments, message):
         ({"source": "noise", "num_bins": 20}, "num_bins"),
         ({"source": "noise", "blend": "kernels"}, "blend"),
         ({"criterion": "l1", "num_bins": 20}, "num_bins"),
+        ({"target": "mean"}, "target"),
+        ({"follow_rate": True}, "follow_rate"),
+        ({"every_steps": 5}, "every_steps"),
+        ({"share": 0.1}, "share"),
+        ({"source": "noise", "half_life": 1.0}, "half_life"),
+        ({"half_life": 1.0, "every": 2}, "every"),
+        ({"source": "exchange", "every": 2}, "every"),
+        ({"half_life": 1.0, "target": "mean", "slope": 1.0}, "slope"),
     ],
 )
 def test_an_argument_without_a_meaning_is_refused(arguments, name):
@@ -65,6 +82,9 @@ def test_an_argument_without_a_meaning_is_refused(arguments, name):
         {"source": "internal", "threshold": 0.5, "start": 0},
         {"source": "noise", "decay": 0.9, "start": 3, "stop": 9},
         {"blend": "kernels", "num_bins": 20},
+        {"half_life": 2.0, "target": "mean", "follow_rate": True},
+        {"half_life": [[0, 20.0], [300, 1.0]], "every_steps": 5},
+        {"source": "exchange", "share": 0.001, "seed": 3},
     ],
 )
 def test_config_round_trip(arguments):

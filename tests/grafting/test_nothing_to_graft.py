@@ -45,7 +45,7 @@ def data():
 
 
 @pytest.mark.parametrize("make", [frozen_base, perceptron, recurrent])
-@pytest.mark.parametrize("source", keras_graft.grafting.callback.SOURCES)
+@pytest.mark.parametrize("source", keras_graft.grafting.arguments.SOURCES)
 def test_it_is_said_once_and_training_goes_on(data, caplog, make, source):
     trainer = make_trainer([make(), make()])
     before = trainer.get_weights()

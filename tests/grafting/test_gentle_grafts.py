@@ -1,0 +1,388 @@
+"""Gentle grafts against NumPy, and what a `fit` with them shows."""
+
+import types
+
+import graft_reference as reference
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from builders import conv_classifier
+from builders import make_trainer
+from builders import small_networks
+from keras import layers
+
+import keras_graft
+from keras_graft.grafting import GraftCallback
+from keras_graft.optimizers.moving_averages import averages_of
+
+# Steps of an epoch, which moves every ten steps do not divide: those of the
+# epoch 1 come before its steps 5 and 15, as the 3rd and 4th of the run.
+STEPS = 25
+
+
+def moved(networks, callback, status=None, epoch=1, **model):
+    """Does what `fit` does in an epoch of STEPS steps; returns its logs."""
+    model = types.SimpleNamespace(networks=networks, **model)
+    if status is not None:
+        model.status = status
+    callback.set_model(model)
+    callback.set_params({"steps": STEPS})
+    callback.on_train_begin()
+    callback.on_epoch_begin(epoch)
+    for batch in range(STEPS):
+        callback.on_train_batch_begin(batch)
+    logs = {}
+    callback.on_epoch_end(epoch, logs)
+    return logs
+
+
+def random_networks(n, seed=0, make=conv_classifier):
+    networks = [make() for _ in range(n)]
+    reference.randomise(networks, seed)
+    return networks
+
+
+def assert_close(network, expected):
+    for path, after in reference.values(network).items():
+        np.testing.assert_allclose(
+            after, expected[path], rtol=1e-4, atol=1e-6, err_msg=path
+        )
+
+
+def assert_same(network, before):
+    for path, after in reference.values(network).items():
+        np.testing.assert_array_equal(after, before[path], err_msg=path)
+
+
+def to_peers(before, share, moves=2):
+    """Ten lines of NumPy: coefficients once, then moves towards the blend."""
+    kernels = [b["conv/kernel"] for b in before]
+    keep = reference.coefficients(kernels)
+    for _ in range(moves):
+        before = [
+            {
+                path: own[path]
+                + share * (1 - keep[k]) * (before[k - 1][path] - own[path])
+                for path in own
+            }
+            for k, own in enumerate(before)
+        ]
+    return before
+
+
+def to_mean(before, share, moves=2):
+    for _ in range(moves):
+        mean = {p: np.mean([b[p] for b in before], 0) for p in before[0]}
+        before = [
+            {p: b[p] + share * (mean[p] - b[p]) for p in b} for b in before
+        ]
+    return before
+
+
+def share_of(half_life):
+    return 1 - 0.5 ** (10 / (half_life * STEPS))
+
+
+# Values.
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize(
+    "target, expected", [("peer", to_peers), ("mean", to_mean)]
+)
+def test_a_pull_equals_numpy(n, target, expected):
+    networks = random_networks(n)
+    before = [reference.values(k) for k in networks]
+    callback = GraftCallback(half_life=0.5, target=target)
+    logs = moved(networks, callback)
+    for k, after in enumerate(expected(before, share_of(0.5))):
+        assert_close(networks[k], after)
+    keep = [1 / n] * n
+    if target == "peer":
+        keep = reference.coefficients([b["conv/kernel"] for b in before])
+    assert logs["graft_coefficient"] == pytest.approx(np.mean(keep))
+    assert logs["graft_coefficient_max"] == pytest.approx(max(keep))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_an_exchange_equals_numpy(n):
+    networks = random_networks(n)
+    before = [reference.values(k) for k in networks]
+    callback = GraftCallback(source="exchange", share=0.3, seed=7)
+    logs = moved(networks, callback)
+    sizes = [72, 4, 4, 12, 3]  # kernels first; the channels of bn are one
+    for number in (3, 4):
+        draws = tf.random.stateless_uniform([sum(sizes)], [7, number]) < 0.3
+        kernel, bias, bn, dense, last = np.split(draws, np.cumsum(sizes)[:-1])
+        go = {
+            "conv/kernel": kernel.reshape(3, 3, 2, 4),
+            "conv/bias": bias,
+            "classifier/kernel": dense.reshape(4, 3),
+            "classifier/bias": last,
+            **{path: bn for path in before[0] if path.startswith("bn/")},
+        }
+        before = [
+            {p: np.where(go[p], before[k - 1][p], before[k][p]) for p in go}
+            for k in range(n)
+        ]
+    for k in range(n):
+        assert_same(networks[k], before[k])
+    assert logs["graft_coefficient"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"half_life": 0.5},
+        {"half_life": 0.5, "target": "mean"},
+        {"source": "exchange", "share": 0.3},
+    ],
+    ids=["peer", "mean", "exchange"],
+)
+def test_networks_that_are_not_live_are_passed_over(arguments):
+    networks, alone = random_networks(4), random_networks(4)
+    for network in (networks[1], networks[3]):
+        kernel = network.get_layer("conv").kernel
+        kernel.assign(np.full(kernel.shape, np.nan))
+    broken = reference.values(networks[1])
+    status = ["live", "masked", "live", "retired"]
+    moved(networks, GraftCallback(**arguments), status)
+    moved([alone[0], alone[2]], GraftCallback(**arguments))
+    assert_close(networks[0], reference.values(alone[0]))
+    assert_close(networks[2], reference.values(alone[2]))
+    assert_same(networks[1], broken)
+    # The last one is left alone.
+    before = reference.values(networks[0])
+    status = ["live", "masked", "masked", "retired"]
+    logs = moved(networks, GraftCallback(**arguments), status)
+    assert_same(networks[0], before)
+    assert logs["graft_coefficient"] == 1.0
+
+
+def test_what_is_masked_within_an_epoch_is_passed_over_from_then_on():
+    networks = random_networks(3)
+    kernel = networks[1].get_layer("conv").kernel
+    live = [1.0, 1.0, 1.0]
+    health = types.SimpleNamespace(
+        live=lambda: tf.constant(live), heal_masked=lambda: None
+    )
+    model = types.SimpleNamespace(networks=networks, health=health)
+    for target in ("peer", "mean"):
+        callback = GraftCallback(half_life=0.5, target=target)
+        callback.set_model(model)
+        callback.set_params({"steps": STEPS})
+        live[1] = 1.0
+        kernel.assign(np.ones(kernel.shape))
+        callback.on_train_begin()
+        callback.on_epoch_begin(1)
+        kernel.assign(np.full(kernel.shape, np.nan))
+        live[1] = 0.0
+        for batch in range(STEPS):
+            callback.on_train_batch_begin(batch)
+        for k in (0, 2):
+            assert np.isfinite(networks[k].get_layer("conv").kernel).all()
+        assert np.isnan(kernel).all()
+
+
+@pytest.mark.parametrize(
+    "dtype, precision",
+    [("float16", 4e-3), ("bfloat16", 3e-2), ("float64", 1e-6)],
+)
+def test_weights_of_any_precision_keep_it(dtype, precision):
+    def make():
+        conv = layers.Conv2D(
+            3, 3, dtype=dtype, name="conv", kernel_constraint="non_neg"
+        )
+        return keras.Sequential([keras.Input((6, 6, 2)), conv])
+
+    networks = random_networks(2, make=make)
+    found = [k.get_layer("conv").kernel.numpy() for k in networks]
+    found = [kernel.astype("float64") for kernel in found]
+    moved(networks, GraftCallback(half_life=0.5, target="mean"))
+    for _ in range(2):
+        mean = np.mean(found, 0)
+        found = [np.maximum(b + share_of(0.5) * (mean - b), 0) for b in found]
+    for network, expected in zip(networks, found, strict=True):
+        kernel = network.get_layer("conv").kernel.numpy()
+        assert str(kernel.dtype) == dtype
+        np.testing.assert_allclose(
+            kernel.astype("float64"), expected, rtol=precision, atol=precision
+        )
+
+
+def test_moving_averages_move_with_their_weights():
+    for arguments in (
+        {"half_life": 0.5},
+        {"source": "exchange", "share": 0.3},
+    ):
+        networks = random_networks(2)
+        optimizers = [keras.optimizers.SGD(0.1, use_ema=True) for _ in range(2)]
+        for optimizer, network in zip(optimizers, networks, strict=True):
+            optimizer.build(network.trainable_variables)
+            averages = averages_of(optimizer)
+            for variable in network.trainable_variables:
+                averages[id(variable)].assign(variable)
+        optimizer = types.SimpleNamespace(optimizers=optimizers)
+        before = reference.values(networks[0])
+        moved(networks, GraftCallback(**arguments), optimizer=optimizer)
+        for optimizer, network in zip(optimizers, networks, strict=True):
+            averages = averages_of(optimizer)
+            for variable in network.trainable_variables:
+                np.testing.assert_array_equal(averages[id(variable)], variable)
+        kernel = networks[0].get_layer("conv").kernel
+        assert np.any(kernel != before["conv/kernel"])
+
+
+def test_frozen_layers_and_blend_are_minded():
+    networks = random_networks(2)
+    before = [reference.values(k) for k in networks]
+    for network in networks:
+        network.get_layer("classifier").trainable = False
+    moved(networks, GraftCallback(half_life=0.5))
+    after = reference.values(networks[0])
+    for path, value in after.items():
+        same = np.array_equal(value, before[0][path])
+        assert same == path.startswith("classifier")
+    networks = random_networks(2)
+    callback = GraftCallback(source="exchange", share=0.5, blend="kernels")
+    moved(networks, callback)
+    after = reference.values(networks[0])
+    changed = [p for p, v in after.items() if np.any(v != before[0][p])]
+    assert changed == ["conv/kernel"]
+
+
+# In a `fit`.
+
+
+def apart(trainer):
+    """The networks' kernels, one less the other."""
+    one, other = (n.get_layer("conv").kernel.numpy() for n in trainer.networks)
+    return one - other
+
+
+def still_trainer(rates=(0.0, 0.0), **compiled):
+    """A trainer whose weights do not move by themselves."""
+    optimizer = [keras.optimizers.SGD(rate) for rate in rates]
+    return make_trainer(
+        small_networks(2), None, **{"optimizer": optimizer, **compiled}
+    )
+
+
+def test_the_difference_halves_in_a_half_life(images):
+    trainer = still_trainer()
+    before = apart(trainer)
+    graft = GraftCallback(half_life=2, every_steps=1, start=0)
+    # No move comes before the run's first step.
+    trainer.fit(*images, batch_size=16, epochs=2, verbose=0, callbacks=[graft])
+    gone = apart(trainer) / before
+    np.testing.assert_allclose(gone, 0.5 ** (7 / 8), rtol=1e-4)
+    trainer.fit(
+        *images,
+        batch_size=16,
+        epochs=6,
+        initial_epoch=2,
+        verbose=0,
+        callbacks=[graft],
+    )
+    gone = apart(trainer) / before
+    np.testing.assert_allclose(gone, 0.5 ** (23 / 8), rtol=1e-4)
+
+
+def test_steps_on_end_move_as_far_along_a_course(images):
+    trainer = still_trainer(steps_per_execution=2)
+    before = apart(trainer)
+    graft = GraftCallback(
+        half_life=[(0, 4.0), (2, 1.0)], every_steps=1, target="mean"
+    )
+    trainer.fit(*images, batch_size=16, epochs=3, verbose=0, callbacks=[graft])
+    # Before the steps 4, 6, 8 and 10, two steps each.
+    np.testing.assert_allclose(
+        apart(trainer) / before, 0.5 ** (1 / 4 + 1), rtol=1e-4
+    )
+
+
+def test_a_pull_follows_the_rate(images):
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+        [7], [1e-9, 2.5e-10]
+    )
+    trainer = still_trainer(optimizer=keras.optimizers.SGD(rate))
+    before = apart(trainer)
+    graft = GraftCallback(
+        half_life=1, every_steps=4, target="mean", follow_rate=True
+    )
+    trainer.fit(*images, batch_size=16, epochs=3, verbose=0, callbacks=[graft])
+    # Before the steps 4 and 8: half of the way, then an eighth.
+    np.testing.assert_allclose(apart(trainer) / before, 7 / 16, rtol=1e-4)
+
+
+def test_a_rate_that_begins_with_zero_cannot_be_followed(images):
+    graft = GraftCallback(half_life=1, follow_rate=True)
+    with pytest.raises(ValueError, match="`follow_rate` follows the learning"):
+        still_trainer().fit(*images, verbose=0, callbacks=[graft])
+
+
+def test_data_of_unknown_length_is_refused(images):
+    graft = GraftCallback(half_life=1)
+    endless = tf.data.Dataset.from_generator(
+        lambda: iter([(images[0][:4], images[1][:4])] * 2),
+        output_signature=(
+            tf.TensorSpec((4, 8, 8, 1)),
+            tf.TensorSpec((4,), tf.int32),
+        ),
+    )
+    with pytest.raises(ValueError, match="Give `fit` its `steps_per_epoch`"):
+        still_trainer().fit(endless, verbose=0, callbacks=[graft])
+
+
+def resumable(images, folder, epochs):
+    trainer = make_trainer(small_networks(2), "mutual")
+    grafts = [
+        GraftCallback(half_life=0.5, every_steps=3, follow_rate=True),
+        GraftCallback(source="exchange", every_steps=3, share=0.2),
+    ]
+    history = trainer.fit(
+        keras_graft.data.EpochOrdered(images, batch_size=16, seed=0),
+        epochs=epochs,
+        callbacks=[*grafts, keras_graft.RunCheckpoint(folder)],
+        verbose=0,
+    )
+    weights = [w.numpy() for n in trainer.networks for w in n.weights]
+    return weights, history.history
+
+
+def test_a_resumed_run_ends_with_the_same_bits(images, tmp_path):
+    straight, log = resumable(images, tmp_path / "a", 3)
+    resumable(images, tmp_path / "b", 1)
+    resumed, again = resumable(images, tmp_path / "b", 3)
+    for one, other in zip(straight, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert log == again
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"half_life": 0.5, "follow_rate": True},
+        {"source": "exchange", "share": 0.2},
+    ],
+    ids=["pull", "exchange"],
+)
+def test_replicas_move_as_one_device_does(two_replicas, arguments):
+    found = []
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        with strategy.scope():
+            networks = random_networks(2)
+            optimizer = keras.optimizers.SGD(0.1)
+        moved(
+            networks,
+            GraftCallback(**arguments),
+            optimizer=optimizer,
+            distribute_strategy=strategy,
+        )
+        found.append(reference.values(networks[0]))
+    assert_close(networks[0], found[0])
+    copies = two_replicas.experimental_local_results(
+        networks[1].get_layer("conv").kernel.value
+    )
+    np.testing.assert_array_equal(copies[0], copies[1])
