@@ -23,6 +23,12 @@ class Rule(NamedTuple):
     reason: str
 
 
+def _source(values: Any) -> str:
+    """What a dataset of one's own is read from, else empty."""
+    source, colon, _ = values.dataset.partition(":")
+    return source if colon else ""
+
+
 # In this order: what one rule resets may be the cause of the next.
 RULES = (
     Rule(
@@ -30,6 +36,18 @@ RULES = (
         lambda values: values.dataset == "digits",
         ("data_dir",),
         "digits come with scikit-learn",
+    ),
+    Rule(
+        "dataset",
+        lambda values: _source(values) == "folder",
+        ("data_dir",),
+        "the folder is named there",
+    ),
+    Rule(
+        "dataset",
+        lambda values: _source(values) != "folder",
+        ("image_size", "resize", "bad_images"),
+        "only folders of images are read with it",
     ),
     Rule(
         "graft",
