@@ -79,6 +79,7 @@ def test_run_directory_holds_what_is_promised(digits_run):
         "ensemble_test_accuracy",
         "input",
         "output",
+        "class_names",
         "protocol",
     }
     assert results["selected_by"] == "val_accuracy"

@@ -3,3 +3,7 @@
 DATASETS = ("digits", "cifar10", "cifar10_16", "cifar100")
 AUGMENTS = ("none", "standard", "randaugment", "cutmix", "mixup")
 BATCHES = ("shared", "own")
+# What a dataset of one's own is read from, as in `folder:PATH`.
+SOURCES = ("folder",)
+RESIZES = ("crop", "pad", "stretch")
+BAD_IMAGES = ("refuse", "skip")

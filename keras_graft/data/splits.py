@@ -3,10 +3,12 @@
 import dataclasses
 import difflib
 import importlib
+import typing
 
 import numpy as np
 
 from keras_graft.data.names import DATASETS
+from keras_graft.data.names import SOURCES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,6 +51,22 @@ class Split:
         return Split(self.images[indices], self.labels[indices])
 
 
+class SourceFile(typing.NamedTuple):
+    """A file that an image was read from.
+
+    Attributes:
+        split: `"train"`, `"validation"`, `"test"` or `"unused"`.
+        class_name: Name of its class.
+        name: Its path below the dataset's folder.
+        digest: Of its pixels.
+    """
+
+    split: str
+    class_name: str
+    name: str
+    digest: str
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
     """What a run trains, chooses and is measured on.
@@ -62,6 +80,9 @@ class Splits:
         num_classes: Number of classes.
         pixel_mean: Mean by channel, in pixel units (0 to 255).
         pixel_std: Standard deviation by channel, in pixel units.
+        class_names: Name of each class, or None where they have numbers only.
+        notes: Sentences for a person about what was read.
+        files: The files of a folder of images; empty for other datasets.
 
     Raises:
         ValueError: If a split is empty or holds a label outside the classes.
@@ -74,6 +95,9 @@ class Splits:
     num_classes: int
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()
 
     def __post_init__(self):
         for kind in ("train", "validation", "test"):
@@ -128,6 +152,7 @@ def load(
     train_examples: int | None = None,
     validation_fraction: float = 0.1,
     seed: int = 0,
+    **reading: typing.Any,
 ) -> Splits:
     """Loads a dataset into memory and cuts a validation split.
 
@@ -135,15 +160,18 @@ def load(
     class; the test split is left as it is.
 
     Args:
-        name: One of `names.DATASETS`.
+        name: One of `names.DATASETS`, or `folder:PATH` for a folder of images.
         data_dir: Folder of the prepared TFDS datasets. None: TFDS' own, which
             is the environment variable TFDS_DATA_DIR or
-            ~/tensorflow_datasets. `digits` reads nothing from it.
+            ~/tensorflow_datasets. `digits` and `folder:PATH` read nothing
+            from it.
         train_examples: How many training images to keep, stratified by class
             and drawn before the validation cut. None: all.
         validation_fraction: Share of the kept training images that becomes
             the validation split, 0 <= fraction < 1. 0: no validation split.
         seed: Seed of both draws, 0 or more.
+        **reading: For `folder:PATH`: `image_size`, `resize` and `bad_images`,
+            as of `folder.reader.read`.
 
     Returns:
         The splits, their images uint8.
@@ -152,11 +180,13 @@ def load(
         ValueError: If an argument is out of its range.
         DataUnavailableError: If the data is not there and cannot be had.
     """
-    if name not in DATASETS:
+    source, colon, path = name.partition(":")
+    if name not in DATASETS and not (colon and source in SOURCES):
         close = difflib.get_close_matches(name, DATASETS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"Unknown dataset {name!r}.{hint} Known: {', '.join(DATASETS)}"
+            f"Unknown dataset {name!r}.{hint} Known: {', '.join(DATASETS)}, "
+            "and folder:PATH for a folder of images"
         )
     # Written so that NaN, which compares false, is refused too.
     if not 0 <= validation_fraction < 1:
@@ -164,11 +194,32 @@ def load(
             "validation_fraction must be in [0, 1). Received: "
             f"validation_fraction={validation_fraction}"
         )
+    if colon:
+        reader = importlib.import_module(f"keras_graft.data.{source}.reader")
+        return reader.read(
+            path,
+            train_examples=train_examples,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            **reading,
+        )
+    if reading:
+        raise ValueError(
+            f"{', '.join(reading)} can only be given for a folder of images, "
+            f"not for {name}."
+        )
     dataset = importlib.import_module(f"keras_graft.data.{name}")
     train, test = dataset.read(data_dir)
     if train_examples is not None:
-        train = _keep(train, train_examples, dataset.NUM_CLASSES, name, seed)
-    train, validation = _cut(train, validation_fraction, seed)
+        train = train.take(
+            keep_rows(
+                train.labels, train_examples, dataset.NUM_CLASSES, name, seed
+            )
+        )
+    validation = None
+    if validation_fraction:
+        rest, chosen = cut_rows(train.labels, validation_fraction, seed)
+        train, validation = train.take(rest), train.take(chosen)
     return Splits(
         name=name,
         train=train,
@@ -180,32 +231,57 @@ def load(
     )
 
 
-def _keep(
-    train: Split, count: int, num_classes: int, name: str, seed: int
-) -> Split:
-    if not num_classes <= count <= len(train):
+def keep_rows(
+    labels: np.ndarray, count: int, num_classes: int, name: str, seed: int
+) -> np.ndarray:
+    """Draws the training images that are kept.
+
+    Args:
+        labels: Of all of them, int, shape [n].
+        count: How many to keep.
+        num_classes: Number of classes.
+        name: Of the dataset, for the message.
+        seed: Seed of the run.
+
+    Returns:
+        Sorted positions, int, shape [count].
+
+    Raises:
+        ValueError: If there are not that many, or not one for each class.
+    """
+    if not num_classes <= count <= len(labels):
         raise ValueError(
             f"train_examples must be from {num_classes}, one to a class, to "
-            f"{len(train)}, the training images of {name}. Received: "
+            f"{len(labels)}, the training images of {name}. Received: "
             f"train_examples={count}"
         )
     rng = np.random.default_rng([seed, 0])
-    return train.take(stratified_draw(train.labels, count, rng))
+    return stratified_draw(labels, count, rng)
 
 
-def _cut(
-    train: Split, fraction: float, seed: int
-) -> tuple[Split, Split | None]:
-    if fraction == 0:
-        return train, None
-    count = round(fraction * len(train))
-    if not 0 < count < len(train):
+def cut_rows(
+    labels: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the validation split.
+
+    Args:
+        labels: Of the training images, int, shape [n].
+        fraction: Share of them, above 0.
+        seed: Seed of the run.
+
+    Returns:
+        Sorted positions of those that stay and of those that are drawn.
+
+    Raises:
+        ValueError: If either would be none.
+    """
+    count = round(fraction * len(labels))
+    if not 0 < count < len(labels):
         raise ValueError(
-            f"validation_fraction={fraction} of {len(train)} training images "
+            f"validation_fraction={fraction} of {len(labels)} training images "
             f"is {count} images, which leaves a split empty. Choose another "
             "fraction, or 0 for no validation split."
         )
     rng = np.random.default_rng([seed, 1])
-    chosen = stratified_draw(train.labels, count, rng)
-    rest = np.setdiff1d(np.arange(len(train)), chosen)
-    return train.take(rest), train.take(chosen)
+    chosen = stratified_draw(labels, count, rng)
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen

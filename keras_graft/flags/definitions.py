@@ -1,9 +1,7 @@
 """What flags there are."""
 
 from keras_graft import models
-from keras_graft.data.names import AUGMENTS
-from keras_graft.data.names import BATCHES
-from keras_graft.data.names import DATASETS
+from keras_graft.flags.data_group import DATA
 from keras_graft.flags.method import DISTILLATION
 from keras_graft.flags.method import GRAFT
 from keras_graft.flags.spec import Spec
@@ -13,48 +11,7 @@ from keras_graft.flags.value_types import Number
 from keras_graft.flags.value_types import Path
 
 GROUPS: dict[str, tuple[Spec, ...]] = {
-    # What the networks see.
-    "Data": (
-        Spec("dataset", "digits", Choice(DATASETS), "Images to train on."),
-        Spec(
-            "data_dir",
-            None,
-            Path(),
-            "Folder of the prepared TFDS datasets. Not set: TFDS' own, "
-            "~/tensorflow_datasets.",
-        ),
-        Spec(
-            "train_examples",
-            None,
-            Integer(1),
-            "Number of training images, drawn before the validation split is "
-            "cut: for small-data studies and quick tries. Not set: all.",
-        ),
-        Spec(
-            "validation_fraction",
-            0.1,
-            Number("[0, 1)"),
-            "Share of the training images that is held out to choose the "
-            "shipped network. 0 chooses on the test set, as the paper did, "
-            "and says so in results.json.",
-        ),
-        Spec(
-            "augment",
-            "none",
-            Choice(AUGMENTS),
-            "Augmentation of the training images, a stream of its own for "
-            "every network. standard: pad, crop and flip; the others come on "
-            "top of it.",
-        ),
-        Spec(
-            "batches",
-            "shared",
-            Choice(BATCHES),
-            "shared: the networks see the same images in a step; own: each "
-            "has its own order, as in the paper, which rules out mutual "
-            "distillation.",
-        ),
-    ),
+    "Data": DATA,
     # What is trained.
     "Networks": (
         Spec(

@@ -29,6 +29,12 @@ def _is_gentle(values):
     )
 
 
+def _source(values: Any) -> str:
+    """What a dataset of one's own is read from, else empty."""
+    source, colon, _ = values.dataset.partition(":")
+    return source if colon else ""
+
+
 # In this order: what one rule resets may be the cause of the next.
 RULES = (
     Rule(
@@ -42,6 +48,18 @@ RULES = (
         lambda values: values.num_networks == 1,
         ("ship",),
         "one network is the best and the mean",
+    ),
+    Rule(
+        "dataset",
+        lambda values: _source(values) == "folder",
+        ("data_dir",),
+        "the folder is named there",
+    ),
+    Rule(
+        "dataset",
+        lambda values: _source(values) != "folder",
+        ("image_size", "resize", "bad_images"),
+        "only folders of images are read with it",
     ),
     Rule(
         "graft",

@@ -7,6 +7,8 @@ import os
 
 from absl import flags as absl_flags
 
+from keras_graft.data.names import SOURCES
+
 # Counts end up in TensorFlow's int32 and in seeds.
 _INT32_MAX = 2**31 - 1
 
@@ -111,6 +113,21 @@ class Path(absl_flags.ArgumentParser):
         if argument != argument.strip():
             raise ValueError("it must not begin or end with a space")
         return absolute(argument)
+
+
+class Dataset(Choice):
+    """A dataset by name, or where one's own is, its path made absolute."""
+
+    def __init__(self, names: tuple[str, ...]):
+        super().__init__(names)
+        own = ", ".join(f"{source}:PATH" for source in SOURCES)
+        self.syntactic_help += f", {own}"
+
+    def parse(self, argument: str) -> str:
+        source, colon, path = argument.partition(":")
+        if colon and source in SOURCES:
+            return f"{source}:{Path().parse(path)}"
+        return super().parse(argument)
 
 
 class ModelFiles(absl_flags.ArgumentParser):

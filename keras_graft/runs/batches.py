@@ -13,12 +13,20 @@ MIXING = ("cutmix", "mixup")
 
 def load_splits(settings: Any) -> data.Splits:
     """Reads the images of a run."""
+    reading = {}
+    if settings.dataset.startswith("folder:"):
+        reading = {
+            "image_size": settings.image_size,
+            "resize": settings.resize,
+            "bad_images": settings.bad_images,
+        }
     return data.load(
         settings.dataset,
         data_dir=settings.data_dir,
         train_examples=settings.train_examples,
         validation_fraction=settings.validation_fraction,
         seed=settings.seed,
+        **reading,
     )
 
 

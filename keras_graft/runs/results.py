@@ -67,6 +67,7 @@ class RunResults:
     ensemble_test_accuracy: float
     input: dict
     output: dict
+    class_names: list[str] | None
     protocol: str
 
     def to_json(self) -> str:
@@ -169,6 +170,9 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
+        class_names=(
+            None if splits.class_names is None else list(splits.class_names)
+        ),
         protocol=" ".join([_PROTOCOL[validated], *notes, *measured.notes]),
     )
 

@@ -1,6 +1,7 @@
 """The life of one run, from its flags to its report."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.threads import share_out_threads
+from keras_graft.structure.printable import printable
 
 
 def run(settings, signals, cluster=None, owns_process=False):
@@ -62,11 +64,13 @@ def run(settings, signals, cluster=None, owns_process=False):
         signals.take_back()
     devices.set_precision(settings.precision)
 
+    from keras_graft.runs import image_table
     from keras_graft.runs import teamwork
 
     team = None if settings.plan else cluster
     with teamwork.team(team, settings, signals) as watch:
         splits = _splits(settings)
+        image_table.refuse_other_images(directory.images, splits.files)
         teamwork.refuse_other_runs(strategy, flags_text, splits)
         hosts = 1 if cluster is None else cluster.size
         replicas = devices.replicas_of_a_host(
@@ -167,6 +171,7 @@ class _Job:
 
 def _train(job):
     from keras_graft.optimizers.network_optimizers import steps_taken
+    from keras_graft.runs import image_table
     from keras_graft.runs import recipe
     from keras_graft.runs import teamwork
     from keras_graft.runs.batches import TrainingData
@@ -184,6 +189,7 @@ def _train(job):
     )
     if job.writes:
         write_atomically(job.directory.flags, job.flags_text)
+        image_table.write(job.directory.images, splits.files)
     data = TrainingData(settings, splits)
     swa = make_swa_callback(settings, splits, data, job.graft)
     callbacks, monitor = make_callbacks(
@@ -274,6 +280,8 @@ def _print_start(settings, splits, steps, devices):
             f"The last {dropped} images of each epoch's order make no whole "
             "batch and are left out; they differ from epoch to epoch."
         )
+    for note in splits.notes:
+        print(printable(note, kept="\n"))
     print(f"Run directory: {settings.workdir}")
 
 
@@ -304,6 +312,12 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
     for k, network in enumerate(trainer.networks):
         directory.save_network(network, directory.network(k))
     directory.save_network(shipped, directory.shipped)
+    if found.class_names is not None:
+        about = {
+            "class_names": found.class_names,
+            "resize": job.settings.resize,
+        }
+        write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
     coefficients = run_report.read_coefficients(directory.coefficients)
     page = run_report.report_html(
         found, measured.history, coefficients, job.flags_text

@@ -51,6 +51,8 @@ class RunDirectory:
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
         self.shipped = self.path / "shipped.keras"
+        self.classes = self.path / "classes.json"
+        self.images = self.path / "images.csv"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
         # Files of a finished run that `is_finished` did not find.

@@ -80,6 +80,11 @@ def report_html(
                 "0 they are one network.",
             )
         )
+    if results.class_names is not None:
+        rows = "".join(
+            f"<li>{html.escape(n)}</li>" for n in results.class_names
+        )
+        parts.append(f"<h2>Classes</h2><ol start='0'>{rows}</ol>")
     parts.append(f"<h2>Flags</h2><pre>{html.escape(flags_text)}</pre>")
     body = "\n".join(parts)
     return (

@@ -1,0 +1,10 @@
+"""Images of one's own: a folder of files, one folder a class.
+
+| module | what it holds |
+| --- | --- |
+| `layout` | which files there are, of which class and which split |
+| `image_file` | one file as pixels |
+| `examination` | every file looked at: bad ones, and those that are twice |
+| `division` | which image is trained on, chosen by and tested on |
+| `reader` | `read`: the splits of a run |
+"""

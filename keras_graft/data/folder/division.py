@@ -1,0 +1,147 @@
+"""Which image is trained on, chosen by and tested on."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_graft.data.folder.layout import Layout
+from keras_graft.data.splits import cut_rows
+from keras_graft.data.splits import keep_rows
+from keras_graft.data.splits import stratified_draw
+
+# Of the images of a folder without a test split.
+TEST_SHARE = 0.2
+# Third stream of the run's seed; `splits` has the two before it.
+_TEST_STREAM = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """Rows of a folder's images, int, sorted.
+
+    Attributes:
+        train: To train on.
+        validation: To choose the shipped network by, or None.
+        test: To test on.
+        notes: Sentences about what the folder left open.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray | None
+    test: np.ndarray
+    notes: tuple[str, ...]
+
+    def names(self, count: int) -> list[str]:
+        """The split of each of the folder's `count` images."""
+        names = np.full(count, "unused", dtype=object)
+        names[self.train] = "train"
+        names[self.test] = "test"
+        if self.validation is not None:
+            names[self.validation] = "validation"
+        return names.tolist()
+
+
+def divide(
+    layout: Layout,
+    labels: np.ndarray,
+    *,
+    train_examples: int | None,
+    validation_fraction: float,
+    seed: int,
+) -> Division:
+    """Divides the images of a folder as it is laid out, or by draw.
+
+    Without `test/` the images of `val/` are the test split; without both a
+    fifth of each class is. Without a `val/` that is left, the validation
+    split is cut from the training images.
+
+    Args:
+        layout: The folder.
+        labels: Class of each of its files, int32.
+        train_examples: How many training images to keep; None: all.
+        validation_fraction: Share of them that becomes the validation split;
+            0: there is none, and images of `val/` are not used.
+        seed: Seed of every draw.
+
+    Raises:
+        ValueError: If a class has too few images for it, or a number is out
+            of its range.
+    """
+    given = np.array([file.split or "train" for file in layout.files])
+    train, validation, test = (
+        np.flatnonzero(given == split)
+        for split in ("train", "validation", "test")
+    )
+    notes = []
+    if not len(test) and len(validation):
+        test, validation = validation, test
+        notes.append("There is no test/: the images of val/ test.")
+    drawn = not len(test)
+    cut = validation_fraction > 0 and not len(validation)
+    _refuse_few(layout, labels[train], drawn, cut)
+    if drawn:
+        chosen = stratified_draw(
+            labels[train],
+            round(TEST_SHARE * len(train)),
+            np.random.default_rng([seed, _TEST_STREAM]),
+        )
+        train, test = np.delete(train, chosen), train[chosen]
+        notes.append(
+            f"There is no test/: {TEST_SHARE:.0%} of each class, drawn by "
+            "--seed, test."
+        )
+    if validation_fraction == 0 and len(validation):
+        notes.append("--validation_fraction=0: the images of val/ are unused.")
+        validation = validation[:0]
+    if train_examples is not None:
+        train = train[
+            keep_rows(
+                labels[train],
+                train_examples,
+                len(layout.class_names),
+                str(layout.root),
+                seed,
+            )
+        ]
+    if cut:
+        rest, chosen = cut_rows(labels[train], validation_fraction, seed)
+        train, validation = train[rest], train[chosen]
+    _refuse_lost(layout, labels[train], train_examples)
+    return Division(
+        train, validation if len(validation) else None, test, tuple(notes)
+    )
+
+
+def _refuse_few(layout, labels, drawn, cut):
+    """Refuses classes that a draw would leave without training images."""
+    least = 1 + drawn + cut
+    counts = np.bincount(labels, minlength=len(layout.class_names))
+    few = [
+        f"{name!r} ({count})"
+        for name, count in zip(layout.class_names, counts, strict=True)
+        if count < least
+    ]
+    if few:
+        drawn_splits = " and ".join(
+            name
+            for name, applies in (("the test", drawn), ("the validation", cut))
+            if applies
+        )
+        raise ValueError(
+            f"{layout.root} has too few images to train on of {', '.join(few)}"
+            f": {drawn_splits} split is drawn from them, so that every class "
+            f"needs {least} at least. Add images, remove the class, or make "
+            "train/, val/ and test/ yourself."
+        )
+
+
+def _refuse_lost(layout, labels, train_examples):
+    """Refuses classes that a draw did leave without training images."""
+    left = set(labels.tolist())
+    lost = [n for i, n in enumerate(layout.class_names) if i not in left]
+    if lost:
+        raise ValueError(
+            f"No image of {', '.join(map(repr, lost))} is left to train on, "
+            f"with train_examples={train_examples}. Give more of them, a "
+            "smaller validation_fraction or another seed, or add images."
+        )

@@ -1,0 +1,83 @@
+"""The flags of what the networks see."""
+
+from keras_graft.data.names import AUGMENTS
+from keras_graft.data.names import BAD_IMAGES
+from keras_graft.data.names import BATCHES
+from keras_graft.data.names import DATASETS
+from keras_graft.data.names import RESIZES
+from keras_graft.flags.spec import Spec
+from keras_graft.flags.value_types import Choice
+from keras_graft.flags.value_types import Dataset
+from keras_graft.flags.value_types import Integer
+from keras_graft.flags.value_types import Number
+from keras_graft.flags.value_types import Path
+
+DATA = (
+    Spec(
+        "dataset",
+        "digits",
+        Dataset(DATASETS),
+        "Images to train on. folder:PATH is a folder of JPEG, PNG, BMP, GIF "
+        "or WebP files of your own: one folder a class, or train/, val/ and "
+        "test/ above them.",
+    ),
+    Spec(
+        "data_dir",
+        None,
+        Path(),
+        "Folder of the prepared TFDS datasets. Not set: TFDS' own, "
+        "~/tensorflow_datasets.",
+    ),
+    Spec(
+        "train_examples",
+        None,
+        Integer(1),
+        "Number of training images, drawn before the validation split is "
+        "cut: for small-data studies and quick tries. Not set: all.",
+    ),
+    Spec(
+        "validation_fraction",
+        0.1,
+        Number("[0, 1)"),
+        "Share of the training images that is held out to choose the "
+        "shipped network. 0 chooses on the test set, as the paper did, "
+        "and says so in results.json.",
+    ),
+    Spec(
+        "image_size",
+        None,
+        Integer(8),
+        "Pixels at a side that the images of a folder are brought to. Not "
+        "set: the median of their shorter sides, 224 at most.",
+    ),
+    Spec(
+        "resize",
+        "crop",
+        Choice(RESIZES),
+        "How the images of a folder become square. crop: their middle; pad: "
+        "the whole, on black; stretch: the whole, with other proportions.",
+    ),
+    Spec(
+        "bad_images",
+        "refuse",
+        Choice(BAD_IMAGES),
+        "What to do with a folder in which files cannot be used. refuse: name "
+        "them all and stop; skip: name them and go on without.",
+    ),
+    Spec(
+        "augment",
+        "none",
+        Choice(AUGMENTS),
+        "Augmentation of the training images, a stream of its own for "
+        "every network. standard: pad, crop and flip; the others come on "
+        "top of it.",
+    ),
+    Spec(
+        "batches",
+        "shared",
+        Choice(BATCHES),
+        "shared: the networks see the same images in a step; own: each "
+        "has its own order, as in the paper, which rules out mutual "
+        "distillation.",
+    ),
+)

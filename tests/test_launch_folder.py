@@ -1,0 +1,120 @@
+"""A folder of one's own images, from the command to the shipped file."""
+
+import csv
+import json
+import pathlib
+import shutil
+import sys
+
+import keras
+import numpy as np
+import pytest
+from launching import launch_here
+from PIL import Image
+
+sys.path.append(str(pathlib.Path(__file__).parent / "data"))
+
+from image_folders import write_classes  # noqa: E402
+from image_folders import write_image  # noqa: E402
+
+SMALL = (
+    "--num_networks=1",
+    "--batch_size=16",
+    "--learning_rate=0.05",
+    "--augment=standard",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on three classes that are told apart by their brightness."""
+    folder = tmp_path_factory.mktemp("folder")
+    counts = {"dark": 30, "mid <b>": 30, "öl": 30}
+    images = write_classes(folder / "my images", counts, suffix=".jpg")
+    (images / "dark" / "notes.txt").touch()
+    arguments = (
+        *SMALL,
+        f"--dataset=folder:{images}",
+        "--image_size=8",
+        f"--workdir={folder / 'run'}",
+    )
+    assert launch_here(*arguments, "--epochs=4") == (0, "")
+    return folder, arguments
+
+
+def test_names_of_classes_are_in_results_report_and_beside_the_network(trained):
+    run = trained[0] / "run"
+    names = ["dark", "mid <b>", "öl"]
+    assert (
+        json.loads((run / "results.json").read_text())["class_names"] == names
+    )
+    beside = json.loads((run / "classes.json").read_text())
+    assert beside == {"class_names": names, "resize": "crop"}
+    assert (
+        "<li>mid &lt;b&gt;</li><li>öl</li>" in (run / "report.html").read_text()
+    )
+
+
+def test_shipped_network_knows_the_images_by_name(trained):
+    folder, _ = trained
+    names = json.loads((folder / "run/classes.json").read_text())["class_names"]
+    shipped = keras.models.load_model(folder / "run" / "shipped.keras")
+    with open(folder / "run" / "images.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    tests = [row for row in rows if row["split"] == "test"]
+    assert len(rows) == 90 and len(tests) == 18
+    images = np.stack(
+        [
+            Image.open(folder / "my images" / row["name"]).resize(
+                (8, 8), Image.Resampling.BILINEAR
+            )
+            for row in tests
+        ]
+    )
+    found = [names[i] for i in shipped.predict(images, verbose=0).argmax(-1)]
+    right = np.mean([n == r["class_name"] for n, r in zip(found, tests)])
+    accuracy = json.loads((folder / "run/results.json").read_text())
+    assert right == pytest.approx(accuracy["test_accuracy"])
+    assert right > 0.6
+
+
+def test_run_goes_on_with_the_same_images_only(trained, tmp_path):
+    folder, arguments = trained
+    images = folder / "my images"
+    longer = (*arguments, "--epochs=5")
+    aside = tmp_path / "aside.jpg"
+    shutil.move(images / "dark" / "003.jpg", aside)
+    write_image(images / "dark" / "new.jpg", side=12)
+    shutil.copy(images / "öl" / "000.jpg", images / "öl" / "001.jpg")
+    code, message = launch_here(*longer)
+    assert code == 1
+    assert "have changed since it began" in message
+    assert "1 new: dark/new.jpg" in message
+    assert "1 gone: dark/003.jpg" in message
+    assert "1 with other pixels: öl/001.jpg" in message
+    assert "another --workdir" in message
+
+
+@pytest.mark.parametrize(
+    "counts, arguments, code, message",
+    [
+        ({"a": 9}, (), 1, "holds one class, 'a', of 9 images"),
+        ({"a": 1}, (), 1, "holds one class, 'a', of 1 images"),
+        ({"a": 9, "b": 0}, (), 1, "no image of 'b'"),
+        ({"a": 9, "b": 9}, ("--batch_size=40",), 1, "batch larger than the"),
+        ({}, ("--dataset=folder:/no such folder",), 3, "Name a folder"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_before_anything_is_made(
+    tmp_path, counts, arguments, code, message
+):
+    write_classes(tmp_path / "images", counts)
+    ended = launch_here(
+        *SMALL,
+        f"--dataset=folder:{tmp_path / 'images'}",
+        f"--workdir={tmp_path / 'run'}",
+        *arguments,
+    )
+    assert ended[0] == code
+    assert message in ended[1]
+    assert not (tmp_path / "run").exists()
