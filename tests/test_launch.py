@@ -189,6 +189,7 @@ def test_flags_txt_repeats_the_run(digits_run, tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_cifar100_recipe_end_to_end(tmp_path):
     write_cifar100(tmp_path / "tfds", train=300, test=100)
     done = launch(

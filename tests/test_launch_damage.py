@@ -237,6 +237,7 @@ def damage(path, kind, rng):
         path.write_bytes(content)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,

@@ -188,6 +188,7 @@ def trained(recompute):
     return trainer, str(step.graph.as_graph_def())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     bool(tf.config.list_physical_devices("GPU")),
     reason="only a CPU computes activations again",

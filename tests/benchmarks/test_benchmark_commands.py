@@ -11,6 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_small_run_without_pytorch_writes_the_keys(tmp_path):
     path = tmp_path / "speed.json"
     done = subprocess.run(
@@ -41,6 +42,7 @@ def test_small_run_without_pytorch_writes_the_keys(tmp_path):
     assert sum(parts) == pytest.approx(epoch["seconds"])
 
 
+@pytest.mark.slow
 def test_steps_in_turns_hold_every_side_against_the_first(tmp_path):
     path = tmp_path / "steps.json"
     done = subprocess.run(

@@ -13,6 +13,8 @@ import pytest
 SCRIPT = pathlib.Path(__file__).parent / "killed_run.py"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.slow
+
 
 def run(folder, *when):
     return subprocess.run(

@@ -273,6 +273,7 @@ def test_second_job_in_the_same_folder_is_refused(tmp_path):
             start(study)
 
 
+@pytest.mark.slow
 def test_student_pays_for_its_teacher(tmp_path):
     study = make_study(tmp_path, names=("distillation",))
     assert start(study) == 0
@@ -285,6 +286,7 @@ def test_student_pays_for_its_teacher(tmp_path):
     assert record.flags[-1] == "--teachers=teacher/seed0/shipped.keras"
 
 
+@pytest.mark.slow
 def test_born_again_network_costs_what_n_networks_cost(tmp_path):
     study = make_study(
         tmp_path,
@@ -310,6 +312,7 @@ def test_born_again_network_costs_what_n_networks_cost(tmp_path):
     assert not np.allclose(first.predict(images), second.predict(images))
 
 
+@pytest.mark.slow
 def test_study_ships_averages_of_several_networks(tmp_path):
     names = ("mutual:average", "graft_slope_10:average")
     study = make_study(

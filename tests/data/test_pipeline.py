@@ -86,7 +86,17 @@ def elsewhere():
     return json.loads(run.stdout)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            kind,
+            marks=pytest.mark.slow if kind[0] == "randaugment" else (),
+        )
+        for kind in KINDS
+    ],
+    ids=" ".join,
+)
 def test_epoch_three_is_the_same_after_three_epochs_as_elsewhere(
     kind, elsewhere
 ):
@@ -134,7 +144,10 @@ def test_own_batches_give_each_network_an_order_of_its_own():
         np.testing.assert_array_equal(labels, shown % 10)
 
 
-@pytest.mark.parametrize("augment", ["standard", "randaugment"])
+@pytest.mark.parametrize(
+    "augment",
+    ["standard", pytest.param("randaugment", marks=pytest.mark.slow)],
+)
 def test_each_epoch_step_and_network_augments_in_its_own_way(augment):
     # One picture throughout, so that only what was drawn can differ.
     images = np.repeat(split().images[:1], 16, axis=0)

@@ -41,6 +41,7 @@ def weights_of(trainer):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_one_step_agrees_to_five_digits(two_replicas, seed):
     settings = parse(f"--seed={seed}")
@@ -63,6 +64,7 @@ def test_one_step_agrees_to_five_digits(two_replicas, seed):
     assert moved > len(one) / 2
 
 
+@pytest.mark.slow
 def test_runs_reach_the_same_accuracy_over_seeds(two_replicas):
     found = {}
     for strategy in (None, two_replicas):

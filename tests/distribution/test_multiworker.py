@@ -153,6 +153,7 @@ def last_arrays(folder):
     return found.arrays
 
 
+@pytest.mark.slow
 def test_two_workers_end_as_one_process(story):
     folder, told = story
     for code, _, errors, _ in [*told["whole"], *told["alone"]]:
@@ -175,6 +176,7 @@ def test_two_workers_end_as_one_process(story):
             )
 
 
+@pytest.mark.slow
 def test_only_the_chief_writes_and_speaks(story):
     folder, told = story
     (_, chief, _, _), (_, other, _, _) = told["whole"]
@@ -188,6 +190,7 @@ def test_only_the_chief_writes_and_speaks(story):
     assert len(events) == len({event.parent for event in events})
 
 
+@pytest.mark.slow
 def test_lost_worker_ends_the_job_soon_and_by_name(story):
     folder, told = story
     (code, _, errors, seconds), (killed, *_) = told["lost"]
@@ -201,6 +204,7 @@ def test_lost_worker_ends_the_job_soon_and_by_name(story):
     assert not [name for name in told["left"] if name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_same_command_resumes_to_the_same_bits(story):
     folder, told = story
     for code, _, errors, _ in told["resumed"]:
@@ -250,26 +254,31 @@ def told(story, tmp_path_factory):
     return [json.loads(output) for _, output, _, _ in found]
 
 
+@pytest.mark.slow
 def test_signal_is_heard_after_tensorflow_has_taken_its_handler(told):
     assert [each["signal"] for each in told] == [143, 143]
 
 
+@pytest.mark.slow
 def test_workers_that_differ_are_named(told):
     for each in told:
         assert each["differ"] == ["other: worker 1 and worker 0"]
 
 
+@pytest.mark.slow
 def test_checkpoint_that_not_all_see_is_refused(told):
     for each in told:
         assert "The workers find different checkpoints" in each["restore"]
 
 
+@pytest.mark.slow
 def test_weight_that_differs_in_a_bit_is_not_saved(told):
     for each in told:
         assert "network_1/0000/kernel: worker 1 and worker 0" in each["fit"]
         assert each["saved"] == []
 
 
+@pytest.mark.slow
 def test_network_masked_on_one_worker_is_masked_on_all(told):
     for each in told:
         assert each["status"] == ["live", "masked"]

@@ -75,6 +75,7 @@ def assert_same_numbers(found, expected):
         )
 
 
+@pytest.mark.slow
 def test_two_replicas_change_nothing_but_the_speed(one_replica, two_replicas):
     with two_replicas.scope():
         found = replica_equivalence.measure()

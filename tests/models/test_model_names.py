@@ -42,6 +42,7 @@ if heavy:
     assert refusal.startswith("num_classes must be")
 
 
+@pytest.mark.slow
 def test_every_name_builds():
     for name in models.names():
         network = models.build(name, 2, (8, 8, 1), width=0.02)

@@ -127,6 +127,7 @@ def fingerprint(name):
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bits_and_names_in_a_fresh_process():
     code = f"""
 import sys
@@ -273,6 +274,7 @@ if any(module.startswith("keras_graft") for module in sys.modules):
 """
 
 
+@pytest.mark.slow
 def test_saved_networks_need_only_keras(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 9, 8, 3), "uint8")
     np.save(tmp_path / "pixels.npy", pixels)

@@ -107,6 +107,7 @@ def test_threads_are_left_alone(left_alone, case):
     assert left_alone[case] == "False 0 0"
 
 
+@pytest.mark.slow
 def test_networks_side_by_side_train_as_one_after_the_other():
     one, two = (
         python(TRAIN, **{THREADS[0]: "1", THREADS[1]: f"{at_a_time}"})

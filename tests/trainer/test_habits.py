@@ -82,32 +82,31 @@ def test_a_ring_of_rates_is_kept(images, make):
     assert rates.max(axis=0)[-1] < 0.09
 
 
-@pytest.mark.parametrize(
-    ("monitor", "direction"),
-    [
-        ("val_ensemble_accuracy", "max"),
-        ("network_1_accuracy", "max"),
-        ("val_network_0_loss", "min"),
-        ("distillation_loss", "min"),
-    ],
-)
-@pytest.mark.parametrize(
-    "kind",
-    [keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau],
-)
-def test_callbacks_know_the_direction_of_our_logs(
-    images, kind, monitor, direction
-):
-    callback = kind(monitor)
+def test_callbacks_know_the_direction_of_our_logs(images):
+    directions = {
+        "val_ensemble_accuracy": "max",
+        "network_1_accuracy": "max",
+        "val_network_0_loss": "min",
+        "distillation_loss": "min",
+    }
+    callbacks = [
+        kind(monitor)
+        for monitor in directions
+        for kind in (
+            keras.callbacks.EarlyStopping,
+            keras.callbacks.ReduceLROnPlateau,
+        )
+    ]
     trainer = make_trainer(small_networks(2))
     trainer.fit(
         batches(images),
         epochs=2,
         validation_data=batches(images),
-        callbacks=[callback],
+        callbacks=callbacks,
         verbose=0,
     )
-    assert callback.mode == direction
+    for callback in callbacks:
+        assert callback.mode == directions[callback.monitor]
 
 
 def test_terminate_on_nan_stops_one_network_as_in_plain_fit(images, caplog):
@@ -279,7 +278,7 @@ def test_empty_validation_data_is_refused(images):
         trainer.evaluate(x[:0], y[:0], verbose=0)
 
 
-@pytest.mark.parametrize("steps", [3, 4, 7])
+@pytest.mark.parametrize("steps", [3, 7])
 def test_a_resumed_run_draws_the_batches_of_an_uninterrupted_one(
     images, tmp_path, steps
 ):
@@ -294,8 +293,8 @@ def test_a_resumed_run_draws_the_batches_of_an_uninterrupted_one(
         )
         return trainer.get_weights()
 
-    whole = run("one", 3)
-    for epochs in (1, 2, 3):
+    whole = run("one", 2)
+    for epochs in (1, 2):
         resumed = run("two", epochs)
     for a, b in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(a, b)

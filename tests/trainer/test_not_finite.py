@@ -236,6 +236,7 @@ def test_a_loss_scale_that_is_still_sought_masks_nobody(caplog):
     assert "skipped" not in caplog.text
 
 
+@pytest.mark.slow
 def test_two_replicas_count_a_skipped_step_once(two_replicas):
     x, y = data()
     with two_replicas.scope():
