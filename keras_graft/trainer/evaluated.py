@@ -10,6 +10,7 @@ from keras_graft.trainer import arguments
 from keras_graft.trainer.ensemble import Ensemble
 from keras_graft.trainer.inputs import check_not_empty
 from keras_graft.trainer.inputs import first_example
+from keras_graft.trainer.loaders import as_drawn_once
 
 
 class Evaluated(Ensemble):
@@ -42,6 +43,8 @@ class Evaluated(Ensemble):
         **kwargs,
     ) -> Any:
         self._assert_ready("evaluate")
+        if y is None and sample_weight is None:
+            x = as_drawn_once(x)
         check_not_empty(x, "evaluation")
         self._prepare(*first_example(x, y, sample_weight))
         with self._label_errors_named():

@@ -13,6 +13,7 @@ from keras_graft.trainer.inputs import check_epoch_ends
 from keras_graft.trainer.inputs import check_not_empty
 from keras_graft.trainer.inputs import check_validation
 from keras_graft.trainer.inputs import first_example
+from keras_graft.trainer.loaders import as_drawn_once
 from keras_graft.trainer.scoring import Scoring
 from keras_graft.trainer.watchers import CountedGenerator
 from keras_graft.trainer.watchers import DroppedExamples
@@ -78,13 +79,20 @@ def fit_input(
     if follows_epochs:
         steps_per_epoch = steps_per_epoch or x.steps_per_epoch
         x = _from_epoch(x, initial_epoch, steps_per_epoch)
+    if y is None and sample_weight is None:
+        x = as_drawn_once(x)
     check_not_empty(x)
     check_epoch_ends(x, steps_per_epoch)
     check_validation(validation_data, validation_steps)
     check_batches_split(
         x, batch_size, steps_per_epoch, validation_split, num_replicas
     )
-    comes_in_order = isinstance(x, tf.data.Dataset | types.GeneratorType)
+    comes_in_order = isinstance(
+        x,
+        tf.data.Dataset
+        | tf.distribute.DistributedDataset
+        | types.GeneratorType,
+    )
     watchers: list[keras.callbacks.Callback] = []
     if isinstance(x, types.GeneratorType):
         counted = CountedGenerator(x)

@@ -10,8 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.checks.numbers import is_whole
+from keras_graft.trainer.loaders import FirstBatchKept
 
 _LOG = logging.getLogger(__name__)
+
+_DATASETS = tf.data.Dataset | tf.distribute.DistributedDataset
 
 # What `fit` takes for arrays when it is not told.
 _KERAS_BATCH_SIZE = 32
@@ -86,8 +89,8 @@ def check_validation(
 def _is_empty(x):
     if x is None:
         return True
-    if isinstance(x, tf.data.Dataset):
-        return int(x.cardinality()) == 0
+    if isinstance(x, _DATASETS):
+        return _cardinality(x) == 0
     if isinstance(x, keras.utils.PyDataset):
         return x.num_batches == 0
     if isinstance(x, types.GeneratorType):
@@ -100,9 +103,15 @@ def _is_empty(x):
 
 
 def _is_endless(x):
-    if isinstance(x, tf.data.Dataset):
-        return int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
+    if isinstance(x, _DATASETS):
+        return _cardinality(x) == tf.data.INFINITE_CARDINALITY
     return isinstance(x, keras.utils.PyDataset) and x.num_batches is None
+
+
+def _cardinality(dataset):
+    found = dataset.cardinality
+    # A property of what `tf.distribute` has made.
+    return int(found() if callable(found) else found)
 
 
 def check_batches_split(
@@ -165,18 +174,18 @@ def first_example(x: Any, y: Any, sample_weight: Any) -> tuple:
     iterator more would change the order of a shuffled one.
 
     Args:
-        x: As for `keras.Model.fit`.
+        x: As for `keras.Model.fit`, drawn once, see `loaders`.
         y: As for `keras.Model.fit`.
         sample_weight: As for `keras.Model.fit`.
 
     Returns:
         `(x, y, sample_weight)`, each None where absent or unknown.
     """
-    if isinstance(x, tf.data.Dataset):
+    if isinstance(x, _DATASETS):
         batch = keras.tree.map_structure(_zeros, x.element_spec)
         return keras.utils.unpack_x_y_sample_weight(batch)
-    if isinstance(x, keras.utils.PyDataset):
-        batch = keras.tree.map_structure(first_of, x[0])
+    if isinstance(x, FirstBatchKept):
+        batch = keras.tree.map_structure(first_of, x.look())
         return keras.utils.unpack_x_y_sample_weight(batch)
     if not hasattr(x, "shape") and not isinstance(x, dict | list | tuple):
         return None, None, None
@@ -211,6 +220,9 @@ def _zeros(spec):
     if isinstance(spec, tf.SparseTensorSpec):
         shape = [1, *(size or 1 for size in spec.shape[1:])]
         return tf.sparse.from_dense(tf.zeros(shape, spec.dtype))
+    if not isinstance(spec, tf.TensorSpec):
+        # Of a tensor for each replica: they are alike.
+        spec = tf.nest.flatten(spec, expand_composites=True)[0]
     shape = [1 if size is None else size for size in spec.shape]
     return tf.zeros([1, *shape[1:]] if shape else [], spec.dtype)
 
