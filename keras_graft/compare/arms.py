@@ -17,6 +17,7 @@ RIVALS = (
     "swa_long",
     "best_of_n",
     "ensemble",
+    "ensemble_average",
     "averaging",
     "mutual",
     "distillation",
@@ -38,10 +39,12 @@ PRIMARY_RIVALS = (
 )
 
 
-# Teachers: a network of `--teacher_model`, or of the arm's own architecture,
-# weights averaged.
+# What is trained before an arm: a network of `--teacher_model` that teaches
+# it; one of the arm's own architecture, weights averaged, that teaches it; or
+# one up to the held learning rate, which all its networks begin with.
 LARGER = "larger"
 ITSELF = "itself"
+TRUNK = "trunk"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Arm:
         shared_run: Name of the training run that arms share; empty: the arm
             has one of its own.
         long: Whether the epochs are the study's times its `--num_networks`.
-        teacher: Who teaches it after a training of their own: `LARGER`,
-            `ITSELF`, or empty for nobody.
+        teacher: What it needs that has a training of its own: `LARGER`,
+            `ITSELF`, `TRUNK`, or empty for nothing.
         average: Whether an average over the last epochs' weights is
             shipped.
         ensemble: Whether all networks are shipped, for the mean of their
@@ -118,6 +121,14 @@ _ARMS = (
         ensemble=True,
     ),
     Arm(
+        "ensemble_average",
+        "N networks on their own, averages of their last weights, all of them "
+        "shipped",
+        _INDEPENDENT,
+        average=True,
+        ensemble=True,
+    ),
+    Arm(
         "averaging",
         "N networks, plain averaging with the peer",
         (*_GRAFT, "--graft_amplitude=0"),
@@ -158,6 +169,19 @@ _ARMS = (
         "the last weights",
         _ALONE,
         teacher=ITSELF,
+        average=True,
+    ),
+    Arm(
+        "fork_late",
+        "one network up to the held learning rate, then N copies, mutual "
+        "distillation; mean of their averages",
+        (
+            "--nograft",
+            "--learning_rate_spread=none",
+            "--mutual_weight=1",
+            "--ship=mean",
+        ),
+        teacher=TRUNK,
         average=True,
     ),
     Arm(

@@ -47,7 +47,7 @@ def run_flops(run: Run, settings: Any, splits: Any) -> int:
         model_flops(settings.model, *shape),
         settings.epochs * steps * settings.batch_size,
         settings.num_networks,
-        model_flops(run.teacher_model, *shape) if run.teacher else 0,
+        model_flops(run.teacher_model, *shape) if run.teacher_model else 0,
     )
 
 
@@ -97,7 +97,7 @@ def records_of(
                 num_networks=settings.num_networks,
                 epochs=settings.epochs,
                 train_examples=len(splits.train),
-                flags=portable_flags(settings, run.teacher),
+                flags=portable_flags(settings, run),
                 shipped=_shipped_name(arm, selected, len(status)),
                 test_accuracy=_accuracy(shipped_test, splits.test),
                 **_by_validation(arm, ships, validation, splits, history),

@@ -13,6 +13,7 @@ from keras_graft.compare.records import Amount
 from keras_graft.compare.records import Count
 from keras_graft.compare.records import Record
 from keras_graft.compare.records import Share
+from keras_graft.compare.study import Run
 from keras_graft.compare.study import Study
 from keras_graft.compare.study import arm_runs
 from keras_graft.compare.study import tuning_runs
@@ -21,7 +22,14 @@ from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import write_atomically
 
 _FILE = "outcome.json"
-_LOCAL = ("--workdir=", "--data_dir=", "--resume=", "--teachers=", "--noplan")
+_LOCAL = (
+    "--workdir=",
+    "--data_dir=",
+    "--resume=",
+    "--teachers=",
+    "--initial_network=",
+    "--noplan",
+)
 _ROUNDING = {f"--{no}{name}" for name in ROUNDING for no in ("", "no")}
 
 
@@ -116,18 +124,19 @@ def adopt(study: Study, known: Iterable[Record]) -> None:
 
 
 def portable_flags(
-    settings: flags.Settings, teacher: pathlib.Path | None = None
+    settings: flags.Settings, run: Run | None = None
 ) -> list[str]:
     """The flags of a run, without those that only say where it lies.
 
     Args:
         settings: The run's flags.
-        teacher: Its teacher's file, trained already or not; None without.
+        run: The run, whose teacher may be trained already or not; None for a
+            whole study.
     """
     lines = flags.flags_text(settings).splitlines()
     kept = [line for line in lines if not line.startswith(_LOCAL)]
-    if teacher is not None:
-        kept.append(f"--teachers={'/'.join(teacher.parts[-3:])}")
+    if run is not None and run.teacher is not None:
+        kept.append(f"{run.given_as}={'/'.join(run.teacher.parts[-3:])}")
     return kept
 
 

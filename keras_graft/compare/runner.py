@@ -149,7 +149,7 @@ def _do_all(study, cost, records_file, signals):
 def _do(study, run, chosen, cost, bar, signals):
     """Does a run unless it is done; returns an exit code."""
     settings = settings_of(study, run, chosen)
-    lines = outcomes.portable_flags(settings, run.teacher)
+    lines = outcomes.portable_flags(settings, run)
     outcome = outcomes.read(run.folder)
     if outcome is not None:
         outcomes.refuse_changes(run.folder, outcome.flags, lines)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import pathlib
 import tempfile
 
@@ -10,6 +11,7 @@ from keras_graft.compare.arms import ARMS
 from keras_graft.compare.arms import ITSELF
 from keras_graft.compare.arms import LARGER
 from keras_graft.compare.arms import SWA_START
+from keras_graft.compare.arms import TRUNK
 from keras_graft.compare.arms import Arm
 
 # Seeds of the tuning, far from those of the study.
@@ -62,8 +64,9 @@ class Run:
         arms: The arms that read their record from it; none for tuning and
             teachers.
         pair: Learning rate and weight decay, where the run tries one.
-        teacher: The teacher's file, or None.
-        teacher_model: The teacher's architecture; empty without one.
+        teacher: The file of what was trained for it before, or None.
+        teacher_model: Architecture of a teacher; empty without one.
+        given_as: The flag that the file is given with.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Run:
     pair: tuple[float, float] | None = None
     teacher: pathlib.Path | None = None
     teacher_model: str = ""
+    given_as: str = "--teachers"
 
 
 def check(study: Study) -> None:
@@ -153,20 +157,34 @@ def arm_runs(study: Study) -> list[Run]:
                     flags=(
                         *arms[0].flags,
                         *_epochs(study, arms[0]),
-                        *([f"--swa_start={SWA_START}"] * arms[0].average),
+                        *_averaged(arms[0]),
                     ),
                     arms=arms,
                     teacher=teacher and teacher.folder / "shipped.keras",
                     teacher_model=_teacher_model(study, kind),
+                    given_as=_GIVEN_AS.get(kind, "--teachers"),
                 )
             )
     return runs
+
+
+_GIVEN_AS = {TRUNK: "--initial_network"}
+
+
+def _averaged(arm):
+    """Flags of an arm whose weights are averaged."""
+    if arm.teacher == TRUNK:
+        return ["--swa_start=0"]
+    return [f"--swa_start={SWA_START}"] * arm.average
 
 
 def _epochs(study, arm):
     """Flags of an arm whose epochs are not the study's."""
     if arm.teacher == ITSELF:
         return [_epochs_of_a_life(study)]
+    if arm.teacher == TRUNK:
+        whole, trunk = _epochs_of_a_fork(study)
+        return [f"--epochs={whole - trunk}", "--schedule=constant"]
     if arm.long:
         return [f"--epochs={study.base.epochs * study.base.num_networks}"]
     return []
@@ -182,14 +200,40 @@ def _epochs_of_a_life(study):
     return f"--epochs={max(1, 3 * budget // 7)}"
 
 
+def _epochs_of_a_fork(study):
+    """Epochs of trunk and branch, and of the trunk: as one cost N networks do.
+
+    The trunk takes the share of them in which nothing is averaged.
+    """
+    n = study.base.num_networks
+    share = SWA_START + (1 - SWA_START) * n
+    whole = max(2, round(study.base.epochs * n / share))
+    return whole, min(whole - 1, max(1, round(SWA_START * whole)))
+
+
+def _held_share(schedule):
+    """What is left of the learning rate where it is held."""
+    return {
+        "constant": 1.0,
+        # After two of the three steps.
+        "step": 0.01,
+        "cosine": (1 + math.cos(math.pi * SWA_START)) / 2,
+    }[schedule]
+
+
 def _teacher_model(study, kind):
     models = {LARGER: study.teacher_model, ITSELF: study.base.model}
     return models.get(kind, "")
 
 
 def _teacher_run(study, kind, seed):
-    name = "teacher_itself" if kind == ITSELF else "teacher"
-    own = [f"--model={_teacher_model(study, kind)}"]
+    name = {LARGER: "teacher", ITSELF: "teacher_itself"}.get(kind, kind)
+    own = [f"--model={_teacher_model(study, kind) or study.base.model}"]
+    if kind == TRUNK:
+        whole, trunk = _epochs_of_a_fork(study)
+        own.append(f"--epochs={trunk}")
+        if study.base.schedule != "constant":
+            own.append(f"--schedule_epochs={whole}")
     if kind == ITSELF:
         own += [_epochs_of_a_life(study), f"--swa_start={SWA_START}"]
     return Run(
@@ -220,6 +264,8 @@ def settings_of(
         ValueError: If flags contradict each other or have no meaning.
     """
     rate, decay = run.pair or chosen
+    if run.given_as == _GIVEN_AS[TRUNK]:
+        rate *= _held_share(study.base.schedule)
     with tempfile.TemporaryDirectory() as folder:
         # As a flagfile, so that an arm's flag may take the meaning from one
         # of the study's.
@@ -237,5 +283,5 @@ def settings_of(
         ]
         # At planning time the teacher is not there yet.
         if run.teacher is not None and run.teacher.exists():
-            arguments.append(f"--teachers={run.teacher}")
+            arguments.append(f"{run.given_as}={run.teacher}")
         return flags.parse(["compare", *arguments], flag_values)

@@ -165,6 +165,48 @@ def cutmix(
     )
 
 
+def erase(images: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
+    """Fills a box with noise in some of the images (arXiv 1708.04896).
+
+    The box has 0.02 to 0.33 of the image's area and an aspect ratio of 0.3 to
+    3.3, all uniform; each image has one of its own.
+
+    Args:
+        images: float32, shape [batch, height, width, channels], pixels 0 to
+            255.
+        seed: Seed pair.
+        probability: Of an image to be erased, in [0, 1].
+
+    Returns:
+        Images of the same shape.
+    """
+
+    def drawn(index, low, high):
+        pair = order.fold_in(seed, index)
+        return tf.random.stateless_uniform([size], pair, low, high)
+
+    def inside(first, length, count):
+        """Which of an axis' pixels a box holds: [batch, count]."""
+        centres = (tf.range(count, dtype=tf.float32) + 0.5) / count
+        first, length = first[:, tf.newaxis], length[:, tf.newaxis]
+        return (centres >= first) & (centres < first + length)
+
+    size = tf.shape(images)[0]
+    _, height, width, _ = images.shape
+    area, aspect = drawn(0, 0.02, 0.33), drawn(1, 0.3, 3.3)
+    tall = tf.minimum(tf.sqrt(area * aspect), 1.0)
+    wide = tf.minimum(tf.sqrt(area / aspect), 1.0)
+    rows = inside(drawn(2, 0.0, 1.0) * (1.0 - tall), tall, height)
+    columns = inside(drawn(3, 0.0, 1.0) * (1.0 - wide), wide, width)
+    hit = drawn(4, 0.0, 1.0) < probability
+    box = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
+    box &= hit[:, tf.newaxis, tf.newaxis]
+    noise = tf.random.stateless_uniform(
+        tf.shape(images), order.fold_in(seed, 5), 0.0, 255.0
+    )
+    return tf.where(box[..., tf.newaxis], noise, images)
+
+
 @functools.cache
 def float32_layer(name: str, **arguments) -> keras.layers.Layer:
     """Makes the layer of `keras.layers` of that name once.

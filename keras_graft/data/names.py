@@ -7,3 +7,6 @@ BATCHES = ("shared", "own")
 SOURCES = ("folder",)
 RESIZES = ("crop", "pad", "stretch")
 BAD_IMAGES = ("refuse", "skip")
+DISTINCT = ("none", "augment", "regularise")
+# Augmentations that mix images, and their labels with them.
+MIXING = ("cutmix", "mixup")

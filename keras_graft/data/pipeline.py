@@ -5,13 +5,18 @@ whole and hands it on. What a batch holds is a function of the seed, the epoch
 and the step alone.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from keras_graft.data import augment as augmentation
 from keras_graft.data import order
 from keras_graft.data.autotuning import without_autotuning
+from keras_graft.data.distinct import Habits
+from keras_graft.data.distinct import mixes_labels
 from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BATCHES
+from keras_graft.data.names import MIXING
 from keras_graft.data.randaugment import randaugment
 from keras_graft.data.splits import Split
 
@@ -29,6 +34,7 @@ def training_batches(
     num_classes: int | None = None,
     initial_epoch: int = 0,
     steps_per_epoch: int | None = None,
+    habits: Sequence[Habits] | None = None,
 ) -> tf.data.Dataset:
     """Batches to train on, epoch after epoch without end.
 
@@ -45,6 +51,8 @@ def training_batches(
         num_classes: Number of classes; `cutmix` and `mixup` need it.
         initial_epoch: Epoch to begin with, counted from 0.
         steps_per_epoch: Batches of an epoch; None: all.
+        habits: For each network what makes its images and labels others
+            than its peers'; they come on top of `augment`. None: nothing.
 
     Returns:
         Dataset of `(x, y)`; give `fit` its `steps_per_epoch`. x is one tensor
@@ -53,17 +61,28 @@ def training_batches(
         It is uint8 without augmentation and with `standard`, else float32;
         pixels are 0 to 255. y is an int32 tensor of shape [batch], or a dict
         like x with `batches="own"`; with `cutmix` and `mixup`
-        float32 class probabilities of shape [batch, classes].
+        float32 class probabilities of shape [batch, classes], and where
+        habits mix or smooth labels a dict of those.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
     _check_member("augment", augment, AUGMENTS)
     _check_member("batches", batches, BATCHES)
-    if augment in _MIXING and num_classes is None:
+    own_habits = list(habits or [Habits()] * num_networks)
+    own_labels = mixes_labels(own_habits)
+    if (augment in MIXING or own_labels) and num_classes is None:
         raise ValueError(
-            f"augment={augment!r} mixes labels: give num_classes, so that "
-            "they can be written as probabilities. Received: num_classes=None"
+            f"augment={augment!r}, or habits, mix labels: give num_classes, "
+            "so that they can be written as probabilities. Received: "
+            "num_classes=None"
+        )
+    if len(own_habits) != num_networks or (augment in MIXING and own_labels):
+        raise ValueError(
+            "habits must be one for each network, and come with an "
+            "augmentation that does not mix images itself. Received: "
+            f"habits={habits}, num_networks={num_networks}, "
+            f"augment={augment!r}"
         )
     if num_networks < 1 or initial_epoch < 0:
         raise ValueError(
@@ -93,10 +112,22 @@ def training_batches(
             (epochs, tf.range(steps, dtype=tf.int64), rows)
         )
 
-    # One trace for all networks.
-    @tf.function(autograph=False)
-    def view(images, labels, seed, mixture_seed):
-        return _view(images, labels, augment, seed, mixture_seed, num_classes)
+    def view_by(habit):
+        # One trace for all networks of one habit.
+        @tf.function(autograph=False)
+        def view(images, labels, seed, mixture_seed):
+            images, labels = _view(
+                images, labels, augment, seed, mixture_seed, num_classes
+            )
+            if any(h != Habits() for h in own_habits):
+                images = tf.cast(images, tf.float32)
+            if own_labels:
+                labels = tf.one_hot(labels, num_classes)
+            return _habitual(images, labels, habit, seed)
+
+        return view
+
+    view_of = {habit: view_by(habit) for habit in own_habits}
 
     @tf.autograph.experimental.do_not_convert
     def batch_of(epoch, step, rows):
@@ -105,7 +136,7 @@ def training_batches(
             for k in range(num_orders)
         ]
         views = [
-            view(
+            view_of[own_habits[k]](
                 *picked[k % num_orders],
                 order.seed_pair(seed, order.AUGMENT, epoch, step, k),
                 # Networks that share a batch share its mixtures, so that
@@ -116,7 +147,12 @@ def training_batches(
             )
             for k in range(num_networks)
         ]
-        return _element(views, augment, batches)
+        plain = augment == "none" and all(h == Habits() for h in own_habits)
+        return _element(
+            views,
+            shares_images=plain and batches == "shared",
+            shares_labels=not own_labels and batches == "shared",
+        )
 
     return without_autotuning(
         tf.data.Dataset.counter(initial_epoch)
@@ -179,14 +215,31 @@ def _view(
     return _MIXING[augment](images, labels, mixture_seed)
 
 
+def _habitual(images, labels, habit, seed):
+    """What a network's own habits make of its view."""
+    if habit.mixing is not None:
+        mix = _MIXING[habit.mixing]
+        images, labels = mix(images, labels, order.fold_in(seed, 2))
+    if habit.erasing:
+        seed = order.fold_in(seed, 3)
+        images = augmentation.erase(images, seed, habit.erasing)
+    if habit.smoothing:
+        kept = 1.0 - habit.smoothing
+        labels = kept * labels + habit.smoothing / labels.shape[-1]
+    return images, labels
+
+
 def _element(
-    views: list[tuple[tf.Tensor, tf.Tensor]], augment: str, batches: str
+    views: list[tuple[tf.Tensor, tf.Tensor]],
+    shares_images: bool,
+    shares_labels: bool,
 ) -> tuple:
     """What the dataset yields for a step; see `training_batches`."""
     x, y = views[0]
-    if len(views) == 1 or (augment == "none" and batches == "shared"):
+    if len(views) == 1:
         return x, y
-    x = {f"network_{k}": images for k, (images, _) in enumerate(views)}
-    if batches == "own":
+    if not shares_images:
+        x = {f"network_{k}": images for k, (images, _) in enumerate(views)}
+    if not shares_labels:
         y = {f"network_{k}": labels for k, (_, labels) in enumerate(views)}
     return x, y

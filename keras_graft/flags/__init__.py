@@ -5,6 +5,7 @@
 | `definitions`, `method` | what flags there are |
 | `spec` | what is said of one |
 | `rules` | which of them others make meaningless |
+| `contradictions` | which cannot hold together |
 | `value_types` | what a flag's value may be |
 | `flagfiles` | where a flagfile is found, and what it includes |
 | `command_line` | how a command line is read, and what is refused |

@@ -17,6 +17,7 @@ from absl import flags as absl_flags
 from keras_graft.flags import definitions
 from keras_graft.flags import flagfiles
 from keras_graft.flags import value_types
+from keras_graft.flags.contradictions import refuse_contradictions
 from keras_graft.flags.rules import RULES
 from keras_graft.structure.printable import printable
 
@@ -145,7 +146,7 @@ def _assign(
         name = _run_name(expansion, settings(flag_values))
         flag_values["workdir"].value = value_types.absolute(f"runs/{name}")
     values = settings(flag_values)
-    _refuse_contradictions(values)
+    refuse_contradictions(values)
     return values
 
 
@@ -236,48 +237,6 @@ def _name(text: str) -> str:
     name = text.lstrip("-").partition("=")[0]
     switch = name.removeprefix("no")
     return name if name in _SPECS or switch not in _SPECS else switch
-
-
-def _refuse_contradictions(values: Settings) -> None:
-    """Raises a ValueError for flags that cannot hold together."""
-    if (
-        values.batches == "own"
-        and values.mutual_weight > 0
-        and values.num_networks > 1
-    ):
-        raise ValueError(
-            "--batches=own shows each network other images, and "
-            f"--mutual_weight={values.mutual_weight} compares the networks "
-            "on the same ones. Add --mutual_weight=0, or take "
-            "--batches=shared."
-        )
-    if values.graft_stop is not None and (
-        values.graft_stop <= values.graft_start
-    ):
-        raise ValueError(
-            f"--graft_stop={values.graft_stop} must be above "
-            f"--graft_start={values.graft_start}: grafts happen from the one "
-            "until before the other. Write --nograft for none."
-        )
-    if values.graft_half_life is not None and (
-        values.graft_criterion == "gamma"
-    ):
-        raise ValueError(
-            f"--graft_half_life={values.graft_half_life} moves layers, and "
-            "--graft_criterion=gamma weighs filters. Take "
-            "--graft_criterion=entropy or l1."
-        )
-    if values.jit and (values.replicas or 1) > 1:
-        raise ValueError(
-            f"--jit compiles for one device, and --replicas={values.replicas} "
-            "asks for several: XLA cannot reach a variable on another one. "
-            "Leave --jit out, or use one replica."
-        )
-    if os.path.exists(values.workdir) and not os.path.isdir(values.workdir):
-        raise ValueError(
-            f"--workdir={values.workdir} is a file. Give a folder, which "
-            "need not exist."
-        )
 
 
 def flags_text(values: Settings) -> str:

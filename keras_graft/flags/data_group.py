@@ -4,6 +4,7 @@ from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BAD_IMAGES
 from keras_graft.data.names import BATCHES
 from keras_graft.data.names import DATASETS
+from keras_graft.data.names import DISTINCT
 from keras_graft.data.names import RESIZES
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
@@ -79,5 +80,15 @@ DATA = (
         "shared: the networks see the same images in a step; own: each "
         "has its own order, as in the paper, which rules out mutual "
         "distillation.",
+    ),
+    Spec(
+        "distinct",
+        "none",
+        Choice(DISTINCT),
+        "What makes networks differ, beside the first. augment: boxes are "
+        "erased and, where the networks do not teach each other, images "
+        "mixed, for each in its own way; regularise: with smoothed labels "
+        "and a weight decay of its own as well.",
+        quiet=True,
     ),
 )

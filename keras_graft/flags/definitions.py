@@ -7,6 +7,7 @@ from keras_graft.flags.method import GRAFT
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Integer
+from keras_graft.flags.value_types import ModelFile
 from keras_graft.flags.value_types import Number
 from keras_graft.flags.value_types import Path
 
@@ -33,6 +34,13 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             Integer(0),
             "Seed of initial weights, data order and augmentation. The same "
             "seed repeats a run.",
+        ),
+        Spec(
+            "initial_network",
+            None,
+            ModelFile(),
+            "A saved network of this --model whose weights all networks begin "
+            "with. Not set: weights drawn from --seed.",
         ),
     ),
     # How it is trained.
@@ -74,9 +82,16 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "to 0, by step.",
         ),
         Spec(
+            "schedule_epochs",
+            None,
+            Integer(1),
+            "Epochs that the schedule is for; a run of fewer ends within it. "
+            "Not set: --epochs.",
+        ),
+        Spec(
             "swa_start",
             None,
-            Number("(0, 1)"),
+            Number("[0, 1)"),
             "Stochastic weight averaging: from this share of the epochs on "
             "the learning rate stays, and the mean of the weights at the end "
             "of each later epoch is shipped; 0.75 is a good one. Not set: the "

@@ -46,8 +46,14 @@ RULES = (
     Rule(
         "num_networks",
         lambda values: values.num_networks == 1,
-        ("ship",),
-        "one network is the best and the mean",
+        ("ship", "distinct"),
+        "one network is alone",
+    ),
+    Rule(
+        "schedule",
+        lambda values: values.schedule == "constant",
+        ("schedule_epochs",),
+        "a learning rate that stays is as long as the run",
     ),
     Rule(
         "dataset",

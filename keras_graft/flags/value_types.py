@@ -130,6 +130,21 @@ class Dataset(Choice):
         return super().parse(argument)
 
 
+class ModelFile(absl_flags.ArgumentParser):
+    """A saved Keras model."""
+
+    syntactic_help = "a .keras file"
+
+    def parse(self, argument: str) -> str:
+        path = Path().parse(argument)
+        if not path.endswith(".keras") or not os.path.isfile(path):
+            raise ValueError(
+                f"{path} is not a file that `model.save` wrote. It must be "
+                f"{self.syntactic_help} that exists"
+            )
+        return path
+
+
 class ModelFiles(absl_flags.ArgumentParser):
     """Saved Keras models, separated by commas (quoted as in CSV)."""
 

@@ -6,9 +6,11 @@ import keras
 import tensorflow as tf
 
 from keras_graft import data
+from keras_graft.data.distinct import Habits
+from keras_graft.data.distinct import habits_of
+from keras_graft.data.distinct import mixes_labels
 from keras_graft.data.epoch_dataset import EpochDataset
-
-MIXING = ("cutmix", "mixup")
+from keras_graft.data.names import MIXING
 
 
 def load_splits(settings: Any) -> data.Splits:
@@ -35,6 +37,20 @@ def steps_per_epoch(settings: Any, splits: data.Splits) -> int:
     return data.steps_per_epoch(
         len(splits.train), settings.batch_size, settings.steps_per_epoch
     )
+
+
+def habits(settings: Any) -> list[Habits]:
+    """What makes each network's training its own."""
+    return habits_of(
+        settings.distinct,
+        settings.num_networks,
+        same_images=settings.mutual_weight > 0,
+    )
+
+
+def one_hot_labels(settings: Any) -> bool:
+    """Whether labels are probabilities of classes, not their numbers."""
+    return settings.augment in MIXING or mixes_labels(habits(settings))
 
 
 def check_division(settings: Any, steps: int, devices: int) -> None:
@@ -97,6 +113,7 @@ class TrainingData(EpochDataset):
                 num_classes=self._splits.num_classes,
                 initial_epoch=epoch,
                 steps_per_epoch=settings.steps_per_epoch,
+                habits=habits(settings),
             )
         )
 
@@ -109,7 +126,7 @@ def monitored_split(splits: data.Splits) -> data.Split:
 def evaluation_data(settings: Any, splits: data.Splits, split: Any) -> Any:
     """Batches to evaluate on, with the labels that the loss takes."""
     batches = data.evaluation_batches(split, max(settings.batch_size, 256))
-    if settings.augment in MIXING:
+    if one_hot_labels(settings):
         batches = batches.map(
             lambda x, y: (x, keras.ops.one_hot(y, splits.num_classes))
         )

@@ -11,9 +11,11 @@ from keras_graft import models
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
 from keras_graft.optimizers.coupled_sgd import CoupledSGD
-from keras_graft.runs.batches import MIXING
+from keras_graft.runs.batches import habits
+from keras_graft.runs.batches import one_hot_labels
 from keras_graft.runs.batches import steps_per_epoch
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.structure.conv_layers import structure_differences
 from keras_graft.swa import HeldSchedule
 from keras_graft.trainer import GraftTrainer
 
@@ -73,6 +75,8 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
         )
         for k in range(settings.num_networks)
     ]
+    if settings.initial_network is not None:
+        _begin_with(networks, settings.initial_network)
     trainer = GraftTrainer(
         networks,
         distillation=_terms(settings, splits),
@@ -84,11 +88,13 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
             CoupledSGD(
                 _course(settings, rate, steps),
                 momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
+                weight_decay=settings.weight_decay * habit.decay,
             )
-            for rate in learning_rates(settings)
+            for rate, habit in zip(
+                learning_rates(settings), habits(settings), strict=True
+            )
         ],
-        loss=loss(settings.augment in MIXING),
+        loss=loss(one_hot_labels(settings)),
         metrics=["accuracy"],
         steps_per_execution=settings.steps_per_execution,
         jit_compile="auto" if settings.jit is None else settings.jit,
@@ -96,9 +102,23 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     return trainer
 
 
+def _begin_with(networks, path):
+    """Gives networks the weights of a saved one."""
+    initial = _loaded(path, "initial_network")
+    differences = structure_differences([networks[0], initial])
+    if differences:
+        raise RunError(
+            f"--initial_network={path} is another architecture than --model. "
+            "These differ:\n  " + "\n  ".join(differences)
+        )
+    for network in networks:
+        network.set_weights(initial.get_weights())
+
+
 def _course(settings, rate, steps):
     """The course of a learning rate, held where averaging starts."""
-    course = schedule(rate, settings.schedule, settings.epochs, steps)
+    epochs = settings.schedule_epochs or settings.epochs
+    course = schedule(rate, settings.schedule, epochs, steps)
     start = swa_start(settings)
     return course if start is None else HeldSchedule(course, start * steps)
 
@@ -140,13 +160,17 @@ def _terms(settings, splits):
     return terms
 
 
-def _teacher(path, splits):
+def _loaded(path, flag):
     try:
-        teacher = keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError) as error:
         raise RunError(
-            f"--teachers={path} cannot be loaded as a Keras model: {error}"
+            f"--{flag}={path} cannot be loaded as a Keras model: {error}"
         ) from error
+
+
+def _teacher(path, splits):
+    teacher = _loaded(path, "teachers")
     # A subclassed teacher shows its shapes in the first step only.
     for what, shape, expected in (
         ("inputs", "input_shape", splits.train.images.shape[1:]),

@@ -173,7 +173,7 @@ def test_teacher_of_finished_students_is_not_trained_again(
     study = make_study(tmp_path, names=("distillation",))
     *_, student = studies.arm_runs(study)
     flags = outcomes.portable_flags(
-        studies.settings_of(study, student, study.grid[0]), student.teacher
+        studies.settings_of(study, student, study.grid[0]), student
     )
     found = make_record("distillation", flags=flags)
     records.write(tmp_path / "records.json", [found])

@@ -1,11 +1,17 @@
 """Arms x seeds -> runs and their flags."""
 
+import pathlib
+
+import numpy as np
 import pytest
+from absl import flags as absl_flags
 from compare_fixture import make_study
 
+from keras_graft import flags
 from keras_graft.compare import arms
 from keras_graft.compare import study as studies
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 ALL = tuple(arms.ARMS)
 
 
@@ -44,6 +50,8 @@ def test_every_arm_of_issue_is_there():
 
 def test_arms_differ_in_what_they_are_about_only(tmp_path):
     found = settings_by_run(make_study(tmp_path, names=ALL))
+    # These are one network first, see below.
+    del found["fork_late"], found["trunk"]
     assert {s.learning_rate for s in found.values()} == {0.2}
     assert {s.weight_decay for s in found.values()} == {1e-3}
     assert {s.seed for s in found.values()} == {0}
@@ -92,6 +100,46 @@ def test_teacher_comes_before_its_students_and_once_a_seed(tmp_path):
         ("distillation", 1),
     ]
     assert runs[1].teacher == runs[0].folder / "shipped.keras"
+
+
+def test_a_fork_costs_what_n_networks_cost(tmp_path):
+    study = make_study(
+        tmp_path, "--epochs=400", "--schedule=cosine", names=("fork_late",)
+    )
+    trunk, fork = studies.arm_runs(study)
+    assert (trunk.name, fork.teacher.parent) == ("trunk", trunk.folder)
+    trunk, fork = settings_by_run(study).values()
+    assert (trunk.num_networks, trunk.epochs) == (1, 480)
+    assert trunk.schedule_epochs == 640
+    assert (fork.num_networks, fork.epochs) == (2, 160)
+    assert 480 + 2 * 160 == 2 * 400
+    # Where the cosine of the trunk ends.
+    assert trunk.learning_rate == 0.2
+    rate = 0.2 * (1 + np.cos(np.pi * 480 / 640)) / 2
+    assert fork.learning_rate == pytest.approx(rate)
+    assert (fork.schedule, fork.swa_start, fork.ship) == ("constant", 0, "mean")
+
+
+def test_every_variant_of_the_search_can_be_meant(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    flag_values = absl_flags.FlagValues()
+    flags.define(flag_values)
+    absl_flags.DEFINE_list("arms", [], "", flag_values)
+    absl_flags.DEFINE_integer("num_seeds", 5, "", flag_values=flag_values)
+    base = flags.parse(
+        ["compare", "--flagfile=results/search/gentle.flags"], flag_values
+    )
+    assert base.seed >= 100
+    resolved = arms.resolve(flag_values["arms"].value)
+    files = {path.stem for path in ROOT.glob("results/search/gentle/*.flags")}
+    assert {f"{name}_average" for name in files} <= {a.name for a in resolved}
+    study = studies.Study(base, resolved, 1, (0.2,), (1e-3,), 1, "resnet8")
+    studies.check(study)
+    # All at one cost.
+    for run in studies.arm_runs(study):
+        settings = studies.settings_of(study, run, (0.2, 1e-3))
+        if run.name not in ("trunk", "fork_late"):
+            assert settings.num_networks * settings.epochs == 800
 
 
 def test_seeds_are_whole_before_the_next_begins(tmp_path):

@@ -1,0 +1,64 @@
+"""Which flags cannot hold together."""
+
+import os
+from typing import Any
+
+from keras_graft.data.names import MIXING
+
+
+def refuse_contradictions(values: Any) -> None:
+    """Raises a ValueError for flags that cannot hold together.
+
+    Args:
+        values: The settings.
+    """
+    if (
+        values.batches == "own"
+        and values.mutual_weight > 0
+        and values.num_networks > 1
+    ):
+        raise ValueError(
+            "--batches=own shows each network other images, and "
+            f"--mutual_weight={values.mutual_weight} compares the networks "
+            "on the same ones. Add --mutual_weight=0, or take "
+            "--batches=shared."
+        )
+    if values.distinct != "none" and values.augment in MIXING:
+        raise ValueError(
+            f"--distinct={values.distinct} mixes images for each network in "
+            f"its own way, and --augment={values.augment} for all. Take "
+            "--augment=standard, or --distinct=none."
+        )
+    if (values.schedule_epochs or values.epochs) < values.epochs:
+        raise ValueError(
+            f"--schedule_epochs={values.schedule_epochs} ends before "
+            f"--epochs={values.epochs} do: the learning rate would have no "
+            "course from there on. Let it be as long at least."
+        )
+    if values.graft_stop is not None and (
+        values.graft_stop <= values.graft_start
+    ):
+        raise ValueError(
+            f"--graft_stop={values.graft_stop} must be above "
+            f"--graft_start={values.graft_start}: grafts happen from the one "
+            "until before the other. Write --nograft for none."
+        )
+    if values.graft_half_life is not None and (
+        values.graft_criterion == "gamma"
+    ):
+        raise ValueError(
+            f"--graft_half_life={values.graft_half_life} moves layers, and "
+            "--graft_criterion=gamma weighs filters. Take "
+            "--graft_criterion=entropy or l1."
+        )
+    if values.jit and (values.replicas or 1) > 1:
+        raise ValueError(
+            f"--jit compiles for one device, and --replicas={values.replicas} "
+            "asks for several: XLA cannot reach a variable on another one. "
+            "Leave --jit out, or use one replica."
+        )
+    if os.path.exists(values.workdir) and not os.path.isdir(values.workdir):
+        raise ValueError(
+            f"--workdir={values.workdir} is a file. Give a folder, which "
+            "need not exist."
+        )
