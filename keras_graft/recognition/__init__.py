@@ -6,6 +6,10 @@
 | `expected_values` | the metrics' expected values over the orders of ties |
 | `distances` | distances of queries and gallery, in blocks |
 | `reranking` | k-reciprocal re-ranking |
+| `loading` | `load`: a benchmark's images, or those of one's own |
+| `layouts`, `identity_folders` | which files there are, and of whom |
+| `image_files`, `pictures` | files with labels; files as pixels |
+| `queries` | which images are looked for, where nobody has said |
 
 The public names below are resolved on first use: what only computes metrics
 does not import TensorFlow.
@@ -14,8 +18,13 @@ does not import TensorFlow.
 import importlib
 
 _HOMES = {
+    "LabelledImages": "loading",
     "Reranking": "reranking",
+    "RetrievalData": "loading",
     "RetrievalScores": "retrieval",
+    "hold_out_identities": "loading",
+    "join": "loading",
+    "load": "loading",
     "retrieval_metrics": "retrieval",
     "retrieval_scores": "retrieval",
 }

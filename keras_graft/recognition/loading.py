@@ -1,0 +1,211 @@
+"""The images of a recognition task: to train on, to look for, and where."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from keras_graft.checks.numbers import is_whole
+from keras_graft.recognition.identity_folders import identity_files
+from keras_graft.recognition.image_files import ImageFiles
+from keras_graft.recognition.image_files import Problems
+from keras_graft.recognition.layouts import MARKET_LIKE
+from keras_graft.recognition.layouts import market_files
+from keras_graft.recognition.layouts import msmt17_files
+from keras_graft.recognition.layouts import shared_identities
+from keras_graft.recognition.pictures import read_pictures
+from keras_graft.recognition.queries import draw_queries
+from keras_graft.recognition.queries import hold_out
+
+DATASETS = (*MARKET_LIKE, "msmt17", "folder")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images with identities and cameras.
+
+    Attributes:
+        images: uint8, shape [n, height, width, channels], pixels 0 to 255.
+        ids: Identities, int64, shape [n].
+        cameras: int64, shape [n].
+    """
+
+    images: np.ndarray
+    ids: np.ndarray
+    cameras: np.ndarray
+
+    def __post_init__(self):
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise ValueError(
+                "Images must be uint8 of shape [n, height, width, channels]. "
+                f"Received: {self.images.dtype} of shape {self.images.shape}"
+            )
+        for name in ("ids", "cameras"):
+            numbers = getattr(self, name)
+            if numbers.shape != self.images.shape[:1]:
+                raise ValueError(
+                    f"`{name}` must have a number for each of "
+                    f"{len(self.images)} images. Received: shape "
+                    f"{numbers.shape}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Identities counted from 0, as a classifier takes them: int32."""
+        return np.unique(self.ids, return_inverse=True)[1].astype(np.int32)
+
+    @property
+    def num_identities(self) -> int:
+        """How many different identities there are."""
+        return len(np.unique(self.ids))
+
+    def take(self, rows: np.ndarray) -> "LabelledImages":
+        """The images at `rows` (int or bool)."""
+        return LabelledImages(
+            self.images[rows], self.ids[rows], self.cameras[rows]
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RetrievalData:
+    """What a network is trained on, and what it is judged by.
+
+    Attributes:
+        train: To train on.
+        query: What is looked for.
+        gallery: Where.
+        notes: Sentences for a person about what was read.
+    """
+
+    train: LabelledImages
+    query: LabelledImages
+    gallery: LabelledImages
+    notes: tuple[str, ...] = ()
+
+
+def load(
+    name: str,
+    folder: str | os.PathLike,
+    image_shape: tuple[int, int] = (256, 128),
+    camera_pattern: str | None = None,
+    seed: int = 0,
+) -> RetrievalData:
+    """Reads a re-identification benchmark, or images of one's own.
+
+    Junk (-1) and distractors stay in the gallery, where
+    `retrieval_metrics` treats them as the benchmark does. All images are in
+    memory: 96 KiB each of 256 x 128 pixels.
+
+    Args:
+        name: `"market1501"`, `"duke"` (DukeMTMC-reID), `"cuhk03"` (its new
+            protocol, CUHK03-NP: the folder of the labelled or of the detected
+            boxes), `"msmt17"`; `"market_layout"` for any folder in Market's
+            layout; `"folder"` for one folder an identity.
+        folder: Where its files are, as they were unpacked.
+        image_shape: (height, width) in pixels that images are stretched to.
+        camera_pattern: For `"folder"`: a regular expression with one group
+            that finds the camera in a file's name, such as `"_c(\\d)"`. None:
+            there are no cameras.
+        seed: For `"folder"`: seed of the draw of the identities that are
+            judged, and of the queries; 0 or more.
+
+    Returns:
+        A `RetrievalData`.
+
+    Raises:
+        DataUnavailableError: If the folder is not there, or not laid out so.
+        ValueError: If an argument is out of its range, or files are misnamed,
+            missing or broken: all of them in one message.
+    """
+    if name not in DATASETS:
+        raise ValueError(
+            f"Unknown dataset {name!r}. Known: {', '.join(DATASETS)}"
+        )
+    if camera_pattern is not None and name != "folder":
+        raise ValueError(
+            "`camera_pattern` is for 'folder': the others' names tell the "
+            f"camera. Received: camera_pattern={camera_pattern!r} with {name!r}"
+        )
+    if len(image_shape) != 2 or not all(is_whole(n, 1) for n in image_shape):
+        raise ValueError(
+            "`image_shape` must be (height, width), whole numbers from 1 on. "
+            f"Received: {image_shape!r}"
+        )
+    root = pathlib.Path(folder)
+    problems = Problems(root)
+    if name == "folder":
+        files = identity_files(root, camera_pattern, seed, problems)
+    elif name == "msmt17":
+        files = msmt17_files(root, problems)
+    else:
+        files = market_files(name, root, problems)
+    parts = {
+        part: _read(getattr(files, part), image_shape, problems)
+        for part in ("train", "query", "gallery")
+    }
+    problems.refuse()
+    for part, found in parts.items():
+        if not len(found):
+            raise ValueError(f"{root} has no images of its part '{part}'.")
+    notes = []
+    shared = shared_identities(files.train, files.query)
+    if len(shared) and name in MARKET_LIKE:
+        notes.append(
+            f"{len(shared)} identities are trained on and looked for, such as "
+            f"{shared[0]}: what is measured is no recognition of new ones."
+        )
+    return RetrievalData(**parts, notes=tuple(notes))
+
+
+def _read(files: ImageFiles, image_shape, problems) -> LabelledImages:
+    images = read_pictures(files.paths, tuple(image_shape), problems)
+    return LabelledImages(images, files.ids, files.cameras)
+
+
+def join(*parts: LabelledImages) -> LabelledImages:
+    """Several training sets as one; no identity or camera is of two of them.
+
+    Args:
+        parts: Of the same image shape.
+
+    Returns:
+        A `LabelledImages` with identities and cameras counted from 0.
+    """
+    ids, cameras = [], []
+    for part in parts:
+        for numbers, before in ((part.ids, ids), (part.cameras, cameras)):
+            start = before[-1].max() + 1 if before else 0
+            inverse = np.unique(numbers, return_inverse=True)[1]
+            before.append(inverse.astype(np.int64) + start)
+    return LabelledImages(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate(ids),
+        np.concatenate(cameras),
+    )
+
+
+def hold_out_identities(
+    train: LabelledImages, fraction: float, seed: int = 0
+) -> tuple[LabelledImages, LabelledImages, LabelledImages]:
+    """Cuts identities from a training set to choose a network by.
+
+    Args:
+        train: The training set.
+        fraction: Share of its identities, in (0, 1).
+        seed: Seed of the draw of identities and of one query for each.
+
+    Returns:
+        `(train, query, gallery)`.
+
+    Raises:
+        ValueError: If the share is fewer than two identities or leaves fewer
+            than two.
+    """
+    out = hold_out(train.ids, train.cameras, fraction, seed)
+    held = train.take(out)
+    is_query = draw_queries(held.ids, held.cameras, seed)
+    return train.take(~out), held.take(is_query), held.take(~is_query)
