@@ -1,6 +1,7 @@
 """Data, networks and trainers that tests of several parts make."""
 
 import keras
+import pytest
 import tensorflow as tf
 from keras import layers
 
@@ -129,3 +130,31 @@ class Subclassed(keras.Model):
 
     def call(self, x):
         return self.classifier(x)
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAt(keras.callbacks.Callback):
+    """Stands for the end of the process, in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.at = epoch
+        self.epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (self.at, 1):
+            raise Stop
+
+
+def slow_but(quick, names):
+    """Parameters of a test of which only some are for `make test`."""
+    return [
+        pytest.param(name, marks=() if name in quick else pytest.mark.slow)
+        for name in names
+    ]

@@ -4,6 +4,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
+
+import pytest
 
 from keras_graft import flags
 from keras_graft.runs.exit_codes import RunError
@@ -48,3 +51,28 @@ def launch_here(*arguments):
             return run(settings, signals), ""
         except RunError as error:
             return error.exit_code, str(error)
+
+
+def run_python(code, *arguments, **environment):
+    """What a program prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wait_for(path, *processes):
+    """Waits until a file is there, or one of the processes has ended."""
+    for _ in range(2400):
+        if path.exists():
+            return
+        for process in processes:
+            if process.poll() is not None:
+                pytest.fail(process.communicate()[1])
+        time.sleep(0.05)
+    pytest.fail(f"{path} did not appear")

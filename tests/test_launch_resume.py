@@ -7,7 +7,6 @@ import pathlib
 import re
 import shutil
 import signal
-import time
 
 import keras
 import numpy as np
@@ -16,6 +15,7 @@ import tensorflow as tf
 from launching import launch
 from launching import launch_here
 from launching import start
+from launching import wait_for
 
 from keras_graft.checkpoint import files
 from keras_graft.runs import callbacks
@@ -36,16 +36,6 @@ SMALL = (
 def train(*arguments, cwd):
     done = launch(*SMALL, *arguments, cwd=cwd)
     return done.returncode, done.stdout, done.stderr
-
-
-def wait_for(path, process):
-    for _ in range(1200):
-        if path.exists():
-            return
-        if process.poll() is not None:
-            pytest.fail(process.communicate()[1])
-        time.sleep(0.1)
-    pytest.fail(f"{path} did not appear")
 
 
 @pytest.fixture(scope="module")

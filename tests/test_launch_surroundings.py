@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from launching import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", "keras_graft.launch")
@@ -68,16 +68,6 @@ def nothing_left_running():
     yield
     while _STARTED:
         _STARTED.pop().kill()
-
-
-def wait_for(path, process):
-    for _ in range(1200):
-        if path.exists():
-            return
-        if process.poll() is not None:
-            pytest.fail(process.communicate()[1])
-        time.sleep(0.05)
-    pytest.fail(f"{path} did not appear")
 
 
 def heed_permissions():

@@ -5,6 +5,8 @@ import logging
 import keras
 import numpy as np
 import pytest
+from builders import Stop
+from builders import StopAt
 from builders import compiled
 from builders import make_trainer
 from builders import small_network
@@ -14,26 +16,6 @@ import keras_graft
 from keras_graft.checkpoint.files import CheckpointError
 
 BackupAndRestore = keras.callbacks.BackupAndRestore
-
-
-class Stop(Exception):
-    pass
-
-
-class StopAt(keras.callbacks.Callback):
-    """Stands for the end of the process, in the middle of an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.at = epoch
-        self.epoch = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (self.at, 1):
-            raise Stop
 
 
 class Look(keras.callbacks.Callback):

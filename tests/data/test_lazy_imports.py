@@ -1,7 +1,5 @@
-import subprocess
-import sys
-
 import pytest
+from launching import run_python
 
 import keras_graft.data as data
 
@@ -14,10 +12,7 @@ def test_names_and_errors_are_had_without_tensorflow():
         "print([m for m in ('tensorflow', 'keras', 'keras_cv', "
         "'tensorflow_datasets') if m in sys.modules])"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
-    )
-    assert run.stdout.strip() == "[]", run.stderr
+    assert run_python(script).strip() == "[]"
 
 
 def test_randaugment_does_without_keras_cv_which_takes_seconds_to_import():
@@ -29,10 +24,7 @@ def test_randaugment_does_without_keras_cv_which_takes_seconds_to_import():
         "split, batch_size=4, seed=0, augment='randaugment'); "
         "print(next(iter(batches))[0].shape, 'keras_cv' in sys.modules)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
-    )
-    assert run.stdout.strip() == "(4, 8, 8, 3) False", run.stderr
+    assert run_python(script).strip() == "(4, 8, 8, 3) False"
 
 
 def test_every_public_name_resolves():

@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 from launching import start
+from launching import wait_for
 
 from keras_graft.checkpoint import files
 
@@ -117,17 +118,6 @@ def ends(processes):
     return found
 
 
-def wait_for(path, processes):
-    for _ in range(2400):
-        if path.exists():
-            return
-        for process in processes:
-            if process.poll() is not None:
-                pytest.fail(process.communicate()[1])
-        time.sleep(0.05)
-    pytest.fail(f"{path} did not appear")
-
-
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
     """A run of two workers, one that loses a worker and goes on, one alone."""
@@ -138,7 +128,7 @@ def story(tmp_path_factory):
     told["whole"] = ends(start_pair("--workdir=run", cwd=folder / "whole"))
     broken = folder / "broken"
     pair = start_pair("--workdir=run", cwd=broken)
-    wait_for(broken / "run" / "checkpoints" / "epoch-000001", pair)
+    wait_for(broken / "run" / "checkpoints" / "epoch-000001", *pair)
     pair[1].send_signal(signal.SIGKILL)
     told["lost"] = ends(pair)
     told["left"] = sorted(p.name for p in (broken / "run").rglob("*"))

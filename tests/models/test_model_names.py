@@ -1,26 +1,9 @@
 """The names of `models.build`, and what it refuses."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
+from launching import run_python
 
 from keras_graft import models
-
-ROOT = pathlib.Path(models.__file__).parents[2]
-
-
-def run_python(code, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    ).stdout
 
 
 def test_names_and_refusals_need_no_keras():
@@ -36,7 +19,7 @@ heavy = {"keras", "tensorflow"} & set(sys.modules)
 if heavy:
     raise SystemExit(f"imported: {heavy}")
 """
-    known, refusal = run_python(code, PYTHONPATH=str(ROOT)).splitlines()
+    known, refusal = run_python(code).splitlines()
 
     assert known.split() == list(models.names())
     assert refusal.startswith("num_classes must be")

@@ -2,31 +2,17 @@
 
 import hashlib
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from launching import run_python
 
 from keras_graft import models
 
 FAMILIES = ("resnet8", "mobilenetv2", "vgg16", "wrn28_10")
-ROOT = pathlib.Path(models.__file__).parents[2]
-
-
-def run_python(code, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    ).stdout
 
 
 def count_trainable(network):
@@ -140,7 +126,7 @@ print(json.dumps([here.fingerprint(name) for name in here.FAMILIES]))
     for name in FAMILIES:
         fingerprint(name)  # moves Keras' counters of unnamed layers
 
-    fresh = json.loads(run_python(code, PYTHONPATH=str(ROOT)).splitlines()[-1])
+    fresh = json.loads(run_python(code).splitlines()[-1])
 
     assert [fingerprint(name) for name in FAMILIES] == fresh
 

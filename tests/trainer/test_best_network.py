@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from builders import crossentropy
 from builders import one_dense
+from builders import slow_but
 
 import keras_graft
 
@@ -53,13 +54,7 @@ METRICS = {
 TELLING = ("mae", "error_free", "accuracy_of_age", "auc", "r2_score", "loss")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in TELLING else pytest.mark.slow)
-        for name in METRICS
-    ],
-)
+@pytest.mark.parametrize("name", slow_but(TELLING, METRICS))
 def test_the_metric_says_which_way_is_better(name):
     x, y = data(classes=2)
     y = y.astype("float32")[:, None]
