@@ -84,6 +84,7 @@ _SAVED = {
     "InvalidFilterMonitor": "diagnosis",
     "MutualDistillation": "distillation",
     "PeerFeatureDistillation": "distillation",
+    "SimilarityDistillation": "recognition.similarities",
     "TeacherDistillation": "distillation",
 }
 

@@ -6,6 +6,8 @@
 | `expected_values` | the metrics' expected values over the orders of ties |
 | `distances` | distances of queries and gallery, in blocks |
 | `reranking` | k-reciprocal re-ranking |
+| `networks` | `embedding_network`: a backbone, a neck, identities |
+| `similarities` | distillation of who is near whom |
 | `loading` | `load`: a benchmark's images, or those of one's own |
 | `layouts`, `identity_folders` | which files there are, and of whom |
 | `image_files`, `pictures` | files with labels; files as pixels |
@@ -22,11 +24,14 @@ _HOMES = {
     "Reranking": "reranking",
     "RetrievalData": "loading",
     "RetrievalScores": "retrieval",
+    "SimilarityDistillation": "similarities",
+    "embedding_network": "networks",
     "hold_out_identities": "loading",
     "join": "loading",
     "load": "loading",
     "retrieval_metrics": "retrieval",
     "retrieval_scores": "retrieval",
+    "shipped_model": "networks",
 }
 
 __all__ = sorted(_HOMES)

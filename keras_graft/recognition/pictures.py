@@ -1,13 +1,14 @@
 """Files of images as pixels."""
 
-import concurrent.futures
-import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
+from keras_graft.data.folder.examination import in_threads
+from keras_graft.data.folder.image_file import BadImageError
+from keras_graft.data.folder.image_file import read_image
 from keras_graft.recognition.image_files import Problems
 
 
@@ -31,21 +32,15 @@ def read_pictures(
 
     def read(place):
         try:
-            with Image.open(paths[place]) as image:
-                picture = image.convert("RGB")
-                if picture.size != (width, height):
-                    picture = picture.resize(
-                        (width, height), Image.Resampling.BILINEAR
-                    )
-            images[place] = np.asarray(picture)
-        # Each of Pillow's formats has errors of its own.
-        except Exception as error:
-            return str(error).split(" '")[0] or type(error).__name__
+            picture = read_image(paths[place])
+        except BadImageError as error:
+            return error
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        images[place] = np.asarray(picture)
         return None
 
-    # Pillow lets other threads run while it decodes.
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-        for path, why in zip(paths, threads.map(read, range(len(paths)))):
-            if why is not None:
-                problems.add("broken files", path, why)
+    for path, bad in zip(paths, in_threads(read, range(len(paths)))):
+        if bad is not None:
+            problems.add("broken files", path, str(bad))
     return images

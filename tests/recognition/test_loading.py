@@ -121,7 +121,7 @@ def test_every_bad_file_is_in_one_message(tmp_path):
     assert "junk (-1), which belongs into the gallery alone" in text
     assert "a distractor (0), which belongs into the gallery alone" in text
     assert "3 broken files:" in text
-    assert "0009_c1s1_000001_00.png: cannot identify image file" in text
+    assert "0009_c1s1_000001_00.png: no image, or a damaged one" in text
     assert "0009_c2s1_000001_00.jpg: image file is trunc" in text
 
 
