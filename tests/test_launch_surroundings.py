@@ -143,6 +143,7 @@ def test_characters_that_a_stream_lacks_are_escaped(tmp_path):
     assert r"caf\xe9" in done.stdout
 
 
+@pytest.mark.slow
 def test_environment_of_another_program_does_no_harm(tmp_path):
     done = subprocess.run(
         [*COMMAND, *SMALL, "--epochs=1"],
@@ -184,6 +185,7 @@ def test_threads_below_none_are_refused(tmp_path):
     assert "TF_NUM_INTEROP_THREADS=-3" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_clock_that_goes_back_changes_nothing(tmp_path, undisturbed):
     (tmp_path / "sitecustomize.py").write_text(CLOCK)
     process = start("--epochs=2", cwd=tmp_path, env=environ(tmp_path))
@@ -215,6 +217,7 @@ def test_closed_terminal_ends_a_run_as_sigterm_does(tmp_path):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_nohup_lets_a_run_go_on(tmp_path):
     process = start(
         "--epochs=5000",

@@ -43,6 +43,7 @@ def test_twenty_lines_learn_the_digits(finished):
     assert accuracy > 0.9
 
 
+@pytest.mark.slow
 def test_a_pretrained_base_is_fine_tuned_in_two_phases(tmp_path):
     text = (ROOT / "docs" / "own_model.md").read_text("utf-8")
     code = text.rpartition("```python\n")[2].partition("```")[0]

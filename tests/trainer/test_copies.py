@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from builders import crossentropy
+from builders import slow_but
 
 import keras_graft
 
@@ -85,8 +86,11 @@ def fitted(model, data, optimizer, **arguments):
     return history.history
 
 
-@pytest.mark.parametrize("make", ONCE.values(), ids=ONCE)
-def test_an_optimizer_given_once_trains_each_network_as_alone(data, make):
+@pytest.mark.parametrize(
+    "name", slow_but(("excluding", "own_class", "multi", "averaging"), ONCE)
+)
+def test_an_optimizer_given_once_trains_each_network_as_alone(data, name):
+    make = ONCE[name]
     alone = [network(k) for k in range(2)]
     for model in alone:
         fitted(model, data, make())

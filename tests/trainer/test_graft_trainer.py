@@ -22,7 +22,9 @@ from keras_graft import grafting
 
 
 @pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("num_networks", [1, 3])
+@pytest.mark.parametrize(
+    "num_networks", [3, pytest.param(1, marks=pytest.mark.slow)]
+)
 def test_without_graft_and_distillation_equals_separate_fits(
     images, num_networks, fused
 ):
