@@ -88,6 +88,24 @@ def test_slurm_ends_with_the_exit_code_of_the_workers(started):
     assert done.returncode == 143, done.stderr
 
 
+def test_each_task_of_an_array_works_at_the_study_with_one_thread(tmp_path):
+    stub = tmp_path / "python-stub"
+    stub.write_text(
+        '#!/usr/bin/env bash\nprintf "%s\\t" "$TF_NUM_INTRAOP_THREADS" '
+        '"$TF_NUM_INTEROP_THREADS" "$@"\nexit 143\n'
+    )
+    stub.chmod(0o755)
+    done = subprocess.run(
+        ["bash", ROOT / "launch" / "compare_array.sh", "--workdir=my study"],
+        env={"PATH": os.environ["PATH"], "PYTHON": str(stub)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 143, done.stderr
+    words = ["1", "1", "-m", "keras_graft.compare", "--workdir=my study"]
+    assert done.stdout.split("\t")[:-1] == words
+
+
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
 def test_image_is_made_of_files_that_are_there(kind):
     text = (ROOT / "launch" / f"Dockerfile.{kind}").read_text()

@@ -134,7 +134,9 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
         {
             "gemm": _gemm_tool(trainer, train, flops),
             "input": _input_tool(train),
-            "steps": _steps_tool(trainer, lambda: _batches(trainer, train)),
+            "steps": _steps_tool(
+                trainer, lambda: _batches(trainer, train), graft
+            ),
             "monitors": _monitor_tool(trainer, splits.validation.images),
         },
     )
@@ -261,15 +263,21 @@ def _gemm_tool(trainer, train, flops):
     return measure
 
 
-def _steps_tool(model, draw):
+def _steps_tool(model, draw, graft=None):
     batches = []
+    taken = 0
 
     def measure(count):
+        nonlocal taken
         if not batches:
             batches.append(draw())
         begin = clocks()
         for _ in range(count):
+            if graft is not None:
+                # Gentle grafts are part of every tenth step.
+                graft.on_train_batch_begin(taken)
             logs = model.train_function(batches[0])
+            taken += model.steps_per_execution
         # Waits for what runs beside Python on a GPU.
         float(logs["loss"])
         return named(

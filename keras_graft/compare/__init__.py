@@ -7,6 +7,7 @@
 | `arms` | what is compared: each arm is flags over the study's own |
 | `study` | arms x seeds -> runs with their folders and flags |
 | `runner` | does what is left to do, and keeps a record of each run |
+| `hands` | several processes at one study: who does which run |
 | `measure` | a finished run's networks -> what its records say |
 | `records` | one arm, one seed: the record, and its file |
 | `statistics` | means, paired differences, calibration |

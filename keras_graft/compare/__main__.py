@@ -4,7 +4,8 @@
 
 The flags of `keras_graft.launch` are what all arms share; --num_networks is N
 and --seed the first seed. `--plan` prints the runs and their hours. Killed,
-the same command goes on where it was.
+the same command goes on where it was; started several times, on all machines
+that see the folder, each takes the next run that nobody has.
 """
 
 import pathlib
@@ -60,6 +61,12 @@ _RECORDS = absl_flags.DEFINE_string(
     None,
     "File of the records. Not set: records.json in --workdir.",
 )
+_REPORT = absl_flags.DEFINE_boolean(
+    "report",
+    True,
+    "Write report.html and print the table. Both tell test accuracies: "
+    "--noreport for a search, which is to be judged on validation.",
+)
 
 
 def main(argv):
@@ -84,7 +91,10 @@ def main(argv):
         records = _RECORDS.value or study.folder / "records.json"
         with StopSignals() as signals:
             return runner.start(
-                study, pathlib.Path(records).absolute(), signals
+                study,
+                pathlib.Path(records).absolute(),
+                signals,
+                _REPORT.value,
             )
     except RunError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -90,6 +90,27 @@ def write(path: pathlib.Path, records: Iterable[Record]) -> None:
     write_atomically(path, json.dumps(rows, indent=1) + "\n")
 
 
+def joined(parts: Iterable[Iterable[Record]]) -> list[Record]:
+    """Records of several files, one for each arm and seed.
+
+    Args:
+        parts: Of each file its records; what a later one has again is left
+            out.
+
+    Raises:
+        ValueError: If an arm and a seed are there with different flags.
+    """
+    kept: dict[tuple[str, int], Record] = {}
+    for record in (record for part in parts for record in part):
+        before = kept.setdefault((record.arm, record.seed), record)
+        if before.flags != record.flags:
+            raise ValueError(
+                f"{record.arm} with seed {record.seed} is there twice, with "
+                "other flags: these are records of two studies."
+            )
+    return list(kept.values())
+
+
 def read(path: pathlib.Path) -> list[Record]:
     """Reads a file of records.
 

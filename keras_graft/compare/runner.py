@@ -1,7 +1,8 @@
 """Does what is left of a study to do, and writes its records and report.
 
-A study that is started again goes on with the first run that has no outcome;
-a run that was interrupted is resumed as `launch` resumes it.
+A study that is started again goes on with the first run that has no outcome,
+and that no other process is doing; a run that was interrupted is resumed as
+`launch` resumes it.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import keras
 import tqdm
 
 from keras_graft import data
+from keras_graft.compare import hands
 from keras_graft.compare import measure
 from keras_graft.compare import outcomes
 from keras_graft.compare import records
@@ -34,7 +36,6 @@ from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.signals import StopSignals
 
@@ -51,15 +52,20 @@ def show_plan(study: Study) -> int:
 
 
 def start(
-    study: Study, records_file: pathlib.Path, signals: StopSignals
+    study: Study,
+    records_file: pathlib.Path,
+    signals: StopSignals,
+    reports: bool = True,
 ) -> int:
-    """Does every run that is not done yet.
+    """Does every run that is not done, and that no other process is doing.
 
     Args:
         study: The study.
         records_file: Where the records go; runs whose records it holds
             are done.
         signals: One that is entered.
+        reports: Whether to write a report and print the table, from which
+            the test accuracies are known.
 
     Returns:
         Exit code: 0, or that of a run which ended early.
@@ -69,19 +75,29 @@ def start(
         Interrupted: If a signal ends it.
     """
     _, cost, _ = _prepare(study)
-    outcomes.refuse_another_study(study)
-    with DirectoryLock(study.folder):
+    with hands.alone(study):
+        outcomes.refuse_another_study(study)
         if records_file.exists():
             outcomes.adopt(study, _read(records_file))
             cost = _without_idle_teachers(cost)
-        code = _do_all(study, cost, records_file, signals)
-    if code == DONE:
+    code, rest = _do_all(study, cost, records_file, signals)
+    if code != DONE:
+        return code
+    if rest:
+        names = ", ".join(f"{run.name} with seed {run.seed}" for run in rest)
+        print(
+            f"The rest is in other hands: {names}. Whoever ends last writes "
+            "the report; the same command again takes over what is left."
+        )
+    elif reports:
         found = _all_records(study)
         page = study.folder / "report.html"
         study_report.write(page, study.folder.name, found)
         print(summary.markdown(found))
         print(f"\nrecords  {records_file}\nreport   {page}")
-    return code
+    else:
+        print(f"records  {records_file}")
+    return DONE
 
 
 def _prepare(study):
@@ -119,7 +135,7 @@ def _load(settings):
 
 
 def _do_all(study, cost, records_file, signals):
-    """Does every run that is not done; returns an exit code."""
+    """Does every run that is free; returns an exit code and the rest."""
     done = [run for run in cost if outcomes.read(run.folder) is not None]
     print(f"{len(cost)} runs, {len(done)} of them done: {study.folder}")
     with tqdm.tqdm(
@@ -131,29 +147,48 @@ def _do_all(study, cost, records_file, signals):
         desc="study",
         disable=not sys.stderr.isatty(),
     ) as bar:
-        # The order of the runs is that of their costs.
-        for run in [run for run in cost if run.pair]:
-            code = _do(study, run, study.grid[0], cost, bar, signals)
-            if code != DONE:
+
+        def do_with(chosen):
+            def do(run):
+                code = _do(study, run, chosen, cost, signals)
+                if code == DONE:
+                    if run.pair is None:
+                        with hands.alone(study):
+                            records.write(records_file, _all_records(study))
+                    _tell(bar, run, cost)
                 return code
+
+            return do
+
+        # The order of the runs is that of their costs.
+        tuned = [run for run in cost if run.pair]
+        _refuse_changes(study, tuned, study.grid[0])
+        code, _ = hands.do_all(study, tuned, do_with(study.grid[0]), wait=True)
+        if code != DONE:
+            return code, []
         chosen = outcomes.choose(study)
         print(f"learning_rate={chosen[0]:g}, weight_decay={chosen[1]:g}")
-        for run in [run for run in cost if not run.pair]:
-            code = _do(study, run, chosen, cost, bar, signals)
-            if code != DONE:
-                return code
+        runs = [run for run in cost if not run.pair]
+        _refuse_changes(study, runs, chosen)
+        with hands.alone(study):
             records.write(records_file, _all_records(study))
-    return DONE
+        return hands.do_all(study, runs, do_with(chosen), wait=False)
 
 
-def _do(study, run, chosen, cost, bar, signals):
-    """Does a run unless it is done; returns an exit code."""
+def _refuse_changes(study, runs, chosen):
+    """Compares the flags of runs that are done with those of the study."""
+    for run in runs:
+        outcome = outcomes.read(run.folder)
+        if outcome is not None:
+            settings = settings_of(study, run, chosen)
+            lines = outcomes.portable_flags(settings, run)
+            outcomes.refuse_changes(run.folder, outcome.flags, lines)
+
+
+def _do(study, run, chosen, cost, signals):
+    """Does a run; returns an exit code."""
     settings = settings_of(study, run, chosen)
     lines = outcomes.portable_flags(settings, run)
-    outcome = outcomes.read(run.folder)
-    if outcome is not None:
-        outcomes.refuse_changes(run.folder, outcome.flags, lines)
-        return DONE
     run.folder.mkdir(parents=True, exist_ok=True)
     log_file = run.folder / "log.txt"
     with open(log_file, "a", encoding="utf-8") as log:
@@ -185,7 +220,6 @@ def _do(study, run, chosen, cost, bar, signals):
     # The graphs of many runs would fill the memory.
     keras.utils.clear_session()
     gc.collect()
-    _tell(bar, run, cost)
     return DONE
 
 
@@ -215,12 +249,13 @@ def _all_records(study: Study) -> list[Record]:
 
 
 def _tell(bar, run, cost):
-    bar.update(cost[run])
+    done = [run for run in cost if outcomes.read(run.folder) is not None]
+    # Those of other processes too.
+    bar.update(sum(cost[run] for run in done) - bar.n)
     if bar.disable:
-        done = sum(outcomes.read(run.folder) is not None for run in cost)
         hours = study_plan.hours_left(cost, study_plan.seconds_per_flop(cost))
         print(
-            f"[{done}/{len(cost)}] {run.name} seed {run.seed} is done; "
+            f"[{len(done)}/{len(cost)}] {run.name} seed {run.seed} is done; "
             f"{hours:.1f} hours left",
             file=sys.stderr,
             flush=True,

@@ -16,6 +16,10 @@ _HOLDER = re.compile(r"(host .*, process \d+)?\s*")
 _READABLE = 1 if os.name == "nt" else 0
 
 
+class HeldError(RunError):
+    """Another job holds a folder."""
+
+
 class DirectoryLock:
     """Holds a folder for this process; a context manager.
 
@@ -27,8 +31,8 @@ class DirectoryLock:
         directory: An existing folder.
 
     Raises:
-        RunError: On entry, if another job holds the folder, or its file of
-            this name cannot be locked.
+        HeldError: On entry, if another job holds the folder.
+        RunError: Likewise, if its file of this name cannot be locked.
     """
 
     def __init__(self, directory: pathlib.Path):
@@ -49,7 +53,7 @@ class DirectoryLock:
             if is_held:
                 holder = _read(file)
                 file.close()
-                raise RunError(
+                raise HeldError(
                     f"Another job trains in {self._path.parent} ({holder}). "
                     "Wait for it, or give another --workdir."
                 )

@@ -30,9 +30,7 @@ def main(argv: list[str]) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        found = by_arm(
-            record for path in options.files for record in records.read(path)
-        )
+        found = by_arm(records.joined(map(records.read, options.files)))
     except (OSError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -44,25 +42,17 @@ def by_arm(found) -> dict[str, dict[int, float]]:
     """Validation accuracy in percent by arm and seed.
 
     Args:
-        found: Records.
+        found: Records, one for each arm and seed.
 
     Raises:
-        ValueError: If two of one arm and seed were made with other flags, or
-            an arm has no validation images.
+        ValueError: If an arm has no validation images.
     """
-    kept: dict = {}
+    arms: dict[str, dict[int, float]] = {}
     for record in found:
         if record.validation_accuracy is None:
             raise ValueError(f"{record.arm} has no validation accuracy.")
-        before = kept.setdefault((record.arm, record.seed), record)
-        if before.flags != record.flags:
-            raise ValueError(
-                f"{record.arm} with seed {record.seed} is there twice, with "
-                "other flags."
-            )
-    arms: dict[str, dict[int, float]] = {}
-    for (arm, seed), record in kept.items():
-        arms.setdefault(arm, {})[seed] = 100 * record.validation_accuracy
+        by_seed = arms.setdefault(record.arm, {})
+        by_seed[record.seed] = 100 * record.validation_accuracy
     return arms
 
 

@@ -12,6 +12,7 @@ from keras_graft.runs.batches import load_splits
 from keras_graft.runs.signals import StopSignals
 
 
+@pytest.mark.slow
 def test_fork_ships_the_mean_and_pays_for_its_trunk(tmp_path):
     study = make_study(
         tmp_path,

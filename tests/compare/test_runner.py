@@ -18,7 +18,6 @@ from keras_graft.compare.outcomes import Outcome
 from keras_graft.runs.batches import load_splits
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
 
@@ -264,13 +263,6 @@ def test_run_that_ends_early_ends_the_study_with_its_exit_code(
     assert start(study) == 143
     (run,) = studies.arm_runs(study)
     assert outcomes.read(run.folder) is None
-
-
-def test_second_job_in_the_same_folder_is_refused(tmp_path):
-    study = make_study(tmp_path)
-    with DirectoryLock(tmp_path):
-        with pytest.raises(RunError, match="Another job"):
-            start(study)
 
 
 @pytest.mark.slow

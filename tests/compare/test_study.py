@@ -126,6 +126,7 @@ def test_every_variant_of_the_search_can_be_meant(monkeypatch):
     flags.define(flag_values)
     absl_flags.DEFINE_list("arms", [], "", flag_values)
     absl_flags.DEFINE_integer("num_seeds", 5, "", flag_values=flag_values)
+    absl_flags.DEFINE_boolean("report", True, "", flag_values=flag_values)
     base = flags.parse(
         ["compare", "--flagfile=results/search/gentle.flags"], flag_values
     )

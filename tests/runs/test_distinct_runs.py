@@ -52,6 +52,7 @@ def test_all_networks_begin_with_a_saved_one(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_distinct_networks_train_and_teach(tmp_path):
     ended = launch_here(
         *SMALL,
