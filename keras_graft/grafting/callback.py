@@ -37,8 +37,8 @@ class GraftCallback(keras.callbacks.Callback):
     Logs `graft_coefficient` (mean over kernels and networks),
     `graft_coefficient_min` and `graft_coefficient_max`: 1.0, all weights
     kept, where an epoch began without a graft; with `half_life` those of what
-    is approached. `callback.coefficients` holds
-    those of this epoch's graft by kernel, and is empty without one.
+    is approached. `callback.coefficients` holds those of this epoch's graft
+    by kernel, and is empty without one.
 
     Args:
         source: `"external"`: every network takes in weights of the one

@@ -135,8 +135,8 @@ def measure() -> dict[str, np.ndarray]:
     Returns:
         Arrays: `step_1/...` and `step_20/...` are weights, slots and logs,
         `run/...` the logs and coefficients of a run with grafts from there,
-        `evaluate_21/...` logs with given weights, and `graft/...` what a
-        graft makes of those.
+        `evaluate_21/...` logs with given weights, and `graft/...` and
+        `gentle/...` what a graft and gentle ones make of those.
     """
     trainer = make_trainer()
     data = examples(0, BATCH * STEPS)
@@ -173,7 +173,25 @@ def measure() -> dict[str, np.ndarray]:
     graft.on_train_begin()
     graft.on_epoch_begin(0)
     note("graft", weights_of(trainer))
+    assign_given_weights(trainer)
+    move_gently(trainer)
+    note("gentle", weights_of(trainer))
     return found
+
+
+def move_gently(trainer: keras_graft.GraftTrainer) -> None:
+    """A pull and an exchange before the second step of an epoch."""
+    for graft in (
+        keras_graft.GraftCallback(half_life=0.2, every_steps=1, start=0),
+        keras_graft.GraftCallback(
+            source="exchange", every_steps=1, share=0.3, start=0
+        ),
+    ):
+        graft.set_model(trainer)
+        graft.set_params({"steps": 2})
+        graft.on_train_begin()
+        graft.on_epoch_begin(0)
+        graft.on_train_batch_begin(1)
 
 
 def strategy_of(name: str) -> tf.distribute.Strategy | None:
