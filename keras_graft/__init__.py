@@ -77,6 +77,8 @@ _MODULES = (
 )
 # The classes that a saved file may name.
 _SAVED = {
+    "BatchHardTriplet": "recognition.losses",
+    "CircleLoss": "recognition.losses",
     "CoupledSGD": "optimizers.coupled_sgd",
     "GraftCallback": "grafting",
     "GraftTrainer": "trainer",
@@ -86,6 +88,7 @@ _SAVED = {
     "PeerFeatureDistillation": "distillation",
     "SimilarityDistillation": "recognition.similarities",
     "TeacherDistillation": "distillation",
+    "WarmUp": "optimizers.warm_up",
 }
 
 __all__ = [*_HOME, *_MODULES]

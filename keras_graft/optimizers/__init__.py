@@ -2,5 +2,6 @@
 
 from keras_graft.optimizers.coupled_sgd import CoupledSGD
 from keras_graft.optimizers.held_schedule import HeldSchedule
+from keras_graft.optimizers.warm_up import WarmUp
 
-__all__ = ["CoupledSGD", "HeldSchedule"]
+__all__ = ["CoupledSGD", "HeldSchedule", "WarmUp"]

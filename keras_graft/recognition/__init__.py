@@ -7,6 +7,9 @@
 | `distances` | distances of queries and gallery, in blocks |
 | `reranking` | k-reciprocal re-ranking |
 | `networks` | `embedding_network`: a backbone, a neck, identities |
+| `losses` | batch-hard triplet and circle loss |
+| `batches` | `IdentityBatches`: P identities with K images each |
+| `augmentation` | crop, flip and erasing, functions of images and seed |
 | `similarities` | distillation of who is near whom |
 | `loading` | `load`: a benchmark's images, or those of one's own |
 | `layouts`, `identity_folders` | which files there are, and of whom |
@@ -20,11 +23,17 @@ does not import TensorFlow.
 import importlib
 
 _HOMES = {
+    "Augmentation": "batches",
+    "BatchHardTriplet": "losses",
+    "CircleLoss": "losses",
+    "IdentityBatches": "batches",
     "LabelledImages": "loading",
     "Reranking": "reranking",
     "RetrievalData": "loading",
     "RetrievalScores": "retrieval",
     "SimilarityDistillation": "similarities",
+    "batch_hard_triplet": "losses",
+    "circle_loss": "losses",
     "embedding_network": "networks",
     "hold_out_identities": "loading",
     "join": "loading",

@@ -164,6 +164,9 @@ def _known_kind(loss, activation, tensor, compiled):
 
 
 def _kind_of_loss(loss, units):
+    said = getattr(loss, "head_kind", None)
+    if said is not None:
+        return said
     kind = label_kind(loss) if loss is not None else None
     if kind is None:
         return _BY_LOSS.get(loss_name(loss)) if loss is not None else None

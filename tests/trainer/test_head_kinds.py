@@ -102,6 +102,12 @@ def test_a_subclassed_network_shows_nothing():
     assert head.kind == "class_probabilities"
 
 
+def test_a_loss_of_ones_own_may_say_it():
+    loss = OwnLoss()
+    loss.head_kind = "embedding"
+    assert kind_of(loss) == "embedding"
+
+
 def test_own_functions_do_not_count_by_their_name():
     def mean_squared_error(y_true, y_pred):
         return y_pred
