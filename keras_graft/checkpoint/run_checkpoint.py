@@ -283,7 +283,7 @@ class RunCheckpoint(CheckpointCallback):
                 "seconds": self.seconds,
                 "epochs": list(history.epoch),
                 "history": {
-                    name: [np.asarray(v, float).tolist() for v in values]
+                    name: [_as_json(value) for value in values]
                     for name, values in history.history.items()
                 },
                 "callbacks": states,
@@ -309,6 +309,12 @@ class RunCheckpoint(CheckpointCallback):
                 "Nothing is saved. BatchNormalization needs synchronized=True "
                 "on several workers, and their hosts must be of one kind."
             )
+
+
+def _as_json(log):
+    """A log as a number or list, a count as the whole number that it is."""
+    log = np.asarray(log)
+    return (log if log.dtype.kind in "iu" else log.astype(float)).tolist()
 
 
 @contextlib.contextmanager

@@ -25,8 +25,8 @@ def training_variables(trainer: Any) -> dict[str, keras.Variable]:
     """All variables of a trainer that a step reads and changes.
 
     Weights, BatchNormalization statistics and states of seed generators of
-    every network, slots and counters of every optimizer, and what the
-    trainer knows of the networks' health.
+    every network, slots and counters of every optimizer, variables of losses,
+    and what the trainer knows of the networks' health.
 
     Args:
         trainer: A `GraftTrainer`, built and compiled.
@@ -39,6 +39,8 @@ def training_variables(trainer: Any) -> dict[str, keras.Variable]:
         found.update(_numbered(f"network_{k}", _state_of(network)))
     for k, optimizer in enumerate(trainer.optimizer.optimizers):
         found.update(_numbered(f"optimizer_{k}", optimizer.variables))
+    for k, variables in enumerate(trainer.loss_variables):
+        found.update(_numbered(f"loss_{k}", variables))
     for variable in trainer.health.variables:
         found[f"trainer/{variable.name}"] = variable
     return found

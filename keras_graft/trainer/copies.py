@@ -90,6 +90,44 @@ def metric_copies(metrics: Any) -> Any:
     return metrics
 
 
+def loss_copies(loss: Any, count: int) -> list:
+    """The same loss for each network.
+
+    Args:
+        loss: As for `keras.Model.compile`.
+        count: Number of networks.
+
+    Returns:
+        The loss itself for the first one. For the others too, but for losses
+        that hold variables: those are copied, with a state of their own.
+
+    Raises:
+        ValueError: If one cannot be copied.
+    """
+    return [loss, *(_with_own_state(loss) for _ in range(count - 1))]
+
+
+def loss_variables(loss: Any) -> list[keras.Variable]:
+    """The variables that losses hold themselves; most hold none.
+
+    Args:
+        loss: As for `keras.Model.compile`.
+    """
+    return [
+        value
+        for each in keras.tree.flatten(loss)
+        if isinstance(each, keras.losses.Loss)
+        for value in keras.tree.flatten(list(vars(each).values()))
+        if isinstance(value, keras.Variable)
+    ]
+
+
+def _with_own_state(loss):
+    return keras.tree.map_structure(
+        lambda each: _deep_copy(each) if loss_variables(each) else each, loss
+    )
+
+
 def _optimizer(given):
     try:
         found = keras.optimizers.get(given)

@@ -94,6 +94,11 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         return self.health.status
 
     @property
+    def loss_variables(self) -> list[list[keras.Variable]]:
+        """By network the variables of its loss, where that has any."""
+        return self._scoring.loss_variables if self._scoring else []
+
+    @property
     def best_network(self) -> keras.Model:
         """The live network with the best `monitor`, with its last weights.
 

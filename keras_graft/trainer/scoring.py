@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.trainer.copies import loss_copies
+from keras_graft.trainer.copies import loss_variables
 from keras_graft.trainer.scorer import Scorer
 from keras_graft.trainer.scorer import compiled_results
 from keras_graft.trainer.scorer import counted_where
@@ -37,7 +39,8 @@ class Scoring:
 
     Args:
         num_networks: N.
-        loss: As for `keras.Model.compile`.
+        loss: As for `keras.Model.compile`; one with variables of its own is
+            copied for each network.
         loss_weights: As for `keras.Model.compile`.
         metrics: As for `keras.Model.compile`; each network and the ensemble
             get copies.
@@ -54,15 +57,12 @@ class Scoring:
         weighted_metrics,
         output_names=None,
     ):
-        arguments = (
-            loss,
-            loss_weights,
-            metrics,
-            weighted_metrics,
-            output_names,
-        )
-        self.scorers = [Scorer(*arguments) for _ in range(num_networks)]
-        self.ensemble = Scorer(*arguments)
+        others = (loss_weights, metrics, weighted_metrics, output_names)
+        losses = loss_copies(loss, num_networks)
+        self.scorers = [Scorer(each, *others) for each in losses]
+        self.ensemble = Scorer(loss, *others)
+        # By network what its loss keeps from step to step.
+        self.loss_variables = [loss_variables(each) for each in losses]
         self._kept_back: dict[int, list] = {}
         self.mean_loss = keras.metrics.Mean(name="loss")
         self.distillation_loss = keras.metrics.Mean(name="distillation_loss")
@@ -149,6 +149,10 @@ class Scoring:
                 y=y, y_pred=y_pred, sample_weight=sample_weight
             )
         self._kept_back[k] = [scope.get_current_value(v) for v in counts]
+        for variable in self.loss_variables[k]:
+            value = scope.get_current_value(variable)
+            if value is not None:
+                variable.assign(value)
         return loss
 
     def update_losses(

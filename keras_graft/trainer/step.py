@@ -24,8 +24,10 @@ from keras_graft.trainer.batch import Batch
 from keras_graft.trainer.batch import num_examples
 from keras_graft.trainer.forward import Predictions
 from keras_graft.trainer.forward import forward_all
+from keras_graft.trainer.guard import keep_where
 from keras_graft.trainer.guard import once_drawn
 from keras_graft.trainer.guard import snapshots
+from keras_graft.trainer.guard import values
 from keras_graft.trainer.health import Health
 from keras_graft.trainer.losses import Losses
 from keras_graft.trainer.losses import distillation_losses
@@ -92,6 +94,8 @@ def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
         batch = Batch.of(data, len(networks), parts.num_replicas)
         kept = evenly_split(batch.size)
         before = snapshots(networks, optimizers)
+        of_losses = parts.scoring.loss_variables
+        losses_before = [values(variables) for variables in of_losses]
         with tapes_of(networks) as tapes:
             with own_random_numbers(networks):
                 predictions = _forward(parts, batch, training=True)
@@ -115,6 +119,10 @@ def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
             losses.live,
             predictions.shared,
         )
+        for k, variables in enumerate(of_losses):
+            keep_where(
+                taken[1][k], variables, values(variables), losses_before[k]
+            )
         parts.health.record(finite, kept)
         parts.health.skipped.record(
             [

@@ -2,10 +2,13 @@
 
 import logging
 import re
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+
+from keras_graft.optimizers.rates import rated
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,8 +50,9 @@ class StockCallbacks(keras.callbacks.Callback):
     """Gives them the learning rates as one, and the direction of our logs.
 
     A scheduler would write one rate into every optimizer, and rates in a ring
-    would be equal from then on. An `EarlyStopping` knows the direction of
-    `val_accuracy`, and not of `val_ensemble_accuracy`.
+    would be equal from then on. A `SwapEMAWeights` looks for averages in what
+    has a loss scale, not inside of it. An `EarlyStopping` knows the direction
+    of `val_accuracy`, and not of `val_ensemble_accuracy`.
 
     Args:
         callbacks: The callbacks of this `fit`.
@@ -61,7 +65,10 @@ class StockCallbacks(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         for callback in self._callbacks:
             if isinstance(callback, _OF_RATES):
-                callback.set_model(_WithOneRate(self.model))
+                callback.set_model(_Seen(self.model, _OneRate))
+            elif isinstance(callback, keras.callbacks.SwapEMAWeights):
+                # To its end, which comes after that of this one.
+                callback.set_model(_Seen(self.model, _Unwrapped))
 
     def on_train_end(self, logs=None):
         for callback in self._callbacks:
@@ -90,15 +97,15 @@ class LossOfSkippedStep(keras.callbacks.Callback):
             logs["loss"] = float("nan")
 
 
-class _WithOneRate:
-    """A trainer whose optimizer has one learning rate, and no members."""
+class _Seen:
+    """A trainer whose optimizer is seen in another way."""
 
-    def __init__(self, trainer):
-        vars(self)["_trainer"] = trainer
+    def __init__(self, trainer: Any, view: Callable):
+        vars(self).update(_trainer=trainer, _view=view)
 
     @property
     def optimizer(self):
-        return _OneRate(self._trainer.optimizer)
+        return self._view(self._trainer.optimizer)
 
     def __getattr__(self, name):
         return getattr(self._trainer, name)
@@ -107,7 +114,16 @@ class _WithOneRate:
         setattr(self._trainer, name, value)
 
 
+class _Unwrapped:
+    """The optimizers that make updates, inside of wrappers."""
+
+    def __init__(self, optimizers):
+        self.optimizers = rated(optimizers.optimizers)
+
+
 class _OneRate:
+    """The optimizers as one that has a learning rate, and no members."""
+
     def __init__(self, optimizers):
         vars(self)["_optimizers"] = optimizers
 

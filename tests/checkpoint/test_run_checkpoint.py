@@ -95,6 +95,11 @@ def test_interrupted_run_goes_on_exactly(images, tmp_path):
     found = train(resumed, images, tmp_path / "cut", *again)
     assert differing(whole, resumed) == set()
     assert found.history == expected.history
+    # Counts are whole numbers still.
+    kinds = {n: {type(v) for v in vs} for n, vs in found.history.items()}
+    assert kinds == {
+        n: {type(v) for v in vs} for n, vs in expected.history.items()
+    }
     assert found.epoch == expected.epoch == [0, 1, 2, 3]
     # The plateau's patience counted on.
     assert found.history["learning_rate_network_0"][-1] < 0.1

@@ -1,0 +1,463 @@
+"""One network against plain `fit`, and N networks against a NumPy program.
+
+What `test_heads_in_fit.py` does head by head is done here for what is given
+beside them: weights, masks, losses with a state, optimizers, precision.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keras import losses
+
+import keras_graft
+
+SPARSE = losses.SparseCategoricalCrossentropy(from_logits=True)
+SIZE = 24
+rng = np.random.default_rng(0)
+X = rng.normal(size=(SIZE, 6)).astype("float32")
+MAPS = rng.normal(size=(SIZE, 4, 4, 2)).astype("float32")
+STEPS = rng.normal(size=(SIZE, 5, 2)).astype("float32")
+STEPS[::2, 3:] = 0.0  # Padding.
+KIND = rng.integers(0, 3, SIZE)
+BOX = rng.normal(size=(SIZE, 2)).astype("float32")
+LABELS = rng.integers(0, 2, (SIZE, 4)).astype("float32")
+WEIGHTS = np.linspace(0, 2, SIZE).astype("float32")
+OF_STEPS = rng.integers(0, 3, (SIZE, 5))
+
+
+def start(seed):
+    return keras.initializers.GlorotUniform(seed)
+
+
+def dense(units, shape=(6,), *before, **arguments):
+    def make(seed):
+        last = layers.Dense(units, kernel_initializer=start(seed), **arguments)
+        return keras.Sequential([keras.Input(shape), *before, last])
+
+    return make
+
+
+def penalised(seed):
+    first = layers.Dense(
+        4,
+        kernel_initializer=start(5),
+        kernel_regularizer="l2",
+        activity_regularizer="l1",
+    )
+    return dense(3, (6,), first)(seed)
+
+
+def masked(seed):
+    return dense(3, (5, 2), layers.Masking())(seed)
+
+
+def two_heads(seed):
+    inputs = keras.Input((6,))
+    x = layers.Dense(5, "relu", kernel_initializer=start(seed))(inputs)
+    kind = layers.Dense(3, kernel_initializer=start(seed + 1), name="kind")
+    box = layers.Dense(2, kernel_initializer=start(seed + 2), name="box")
+    return keras.Model(inputs, {"kind": kind(x), "box": box(x)})
+
+
+class Either(layers.Layer):
+    def call(self, first, second=None):
+        return first if second is None else first + second
+
+
+def optional(seed):
+    first = keras.Input((6,), name="first")
+    second = keras.Input((6,), name="second", optional=True)
+    last = layers.Dense(3, kernel_initializer=start(seed))
+    return keras.Model(
+        {"first": first, "second": second}, last(Either()(first, second))
+    )
+
+
+@keras.saving.register_keras_serializable(package="test_oracle")
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        loss = super().compute_loss(x, y, y_pred, sample_weight)
+        return loss + 0.1 * keras.ops.mean(keras.ops.square(y_pred))
+
+
+def own_loss(seed):
+    return OwnLoss(
+        [
+            keras.Input((6,)),
+            layers.Dense(3, kernel_initializer=start(seed)),
+        ]
+    )
+
+
+class Centred(losses.Loss):
+    """Pulls towards where the predictions were before: it has a state."""
+
+    def __init__(self):
+        super().__init__()
+        self.centre = keras.Variable(np.zeros(2, "float32"))
+
+    def call(self, y_true, y_pred):
+        ops = keras.ops
+        loss = ops.mean(ops.square(y_pred - y_true - self.centre), axis=-1)
+        mean = ops.mean(y_pred, axis=0)
+        self.centre.assign(0.9 * self.centre + 0.1 * mean)
+        return loss
+
+
+def multi():
+    maps = keras.optimizers.OptimizerMap(
+        keras.optimizers.SGD(0.1), {".*bias": keras.optimizers.Adam(0.01)}
+    )
+    return keras.optimizers.MultiOptimizer(maps)
+
+
+def averaging():
+    return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.7)
+
+
+def swap(swap_on_epoch):
+    return lambda: [keras.callbacks.SwapEMAWeights(swap_on_epoch)]
+
+
+def nothing_but_first(seed=0):
+    """Batches in which an optional input is missing."""
+    for i in range(0, SIZE, 8):
+        x = {"first": X[i : i + 8], "second": None}
+        yield x, KIND[i : i + 8]
+
+
+CLASSES = {
+    "make": dense(3),
+    "fit": {"x": X, "y": KIND},
+    "compile": {"loss": SPARSE, "metrics": ["accuracy"]},
+}
+# Name -> what makes a network, and what is compiled and fitted; functions are
+# called for each of the two that are compared.
+COMBINATIONS = {
+    "class_weight": CLASSES
+    | {
+        "fit": CLASSES["fit"] | {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}},
+        "compile": CLASSES["compile"] | {"weighted_metrics": ["accuracy"]},
+    },
+    "class_weight, one-hot": {
+        "make": dense(3, activation="softmax"),
+        "fit": {
+            "x": X,
+            "y": np.eye(3)[KIND],
+            "class_weight": {0: 1.0, 1: 2.0, 2: 0.5},
+        },
+        "compile": {"loss": "categorical_crossentropy"},
+    },
+    "weights of steps behind a mask": {
+        "make": masked,
+        "fit": {
+            "x": STEPS,
+            "y": OF_STEPS,
+            "sample_weight": np.tile(WEIGHTS[:, None], 5),
+        },
+        "compile": {"loss": SPARSE, "weighted_metrics": ["accuracy"]},
+    },
+    "weights of pixels": {
+        "make": dense(3, (4, 4, 2)),
+        "fit": {
+            "x": MAPS,
+            "y": rng.integers(0, 3, (SIZE, 4, 4)),
+            "sample_weight": rng.random((SIZE, 4, 4)).astype("float32"),
+        },
+        "compile": {"loss": SPARSE, "weighted_metrics": ["accuracy"]},
+    },
+    "weights by head": {
+        "make": two_heads,
+        "fit": {
+            "x": X,
+            "y": {"kind": KIND, "box": BOX},
+            "sample_weight": {"kind": WEIGHTS, "box": WEIGHTS[::-1].copy()},
+        },
+        "compile": {
+            "loss": {"kind": SPARSE, "box": "mae"},
+            "weighted_metrics": {"kind": ["accuracy"], "box": ["mse"]},
+        },
+    },
+    "loss with a state": {
+        "make": dense(2),
+        "fit": {"x": X, "y": BOX, "sample_weight": WEIGHTS},
+        "compile": {"loss": Centred},
+    },
+    "loss with a state for a head": {
+        "make": two_heads,
+        "fit": {"x": X, "y": {"kind": KIND, "box": BOX}},
+        "compile": {"loss": lambda: {"kind": SPARSE, "box": Centred()}},
+    },
+    "own loss and weights": CLASSES
+    | {"make": own_loss, "fit": CLASSES["fit"] | {"sample_weight": WEIGHTS}},
+    "optional input": {
+        "make": optional,
+        "fit": {"x": {"first": X, "second": None}, "y": KIND},
+        "compile": CLASSES["compile"],
+    },
+    "optional input in batches": {
+        "make": optional,
+        "fit": {"x": nothing_but_first, "steps_per_epoch": 3, "epochs": 1},
+        "compile": CLASSES["compile"],
+    },
+    "several optimizers": CLASSES | {"optimizer": multi},
+    "several optimizers, float16": CLASSES
+    | {"optimizer": multi, "policy": "mixed_float16"},
+    "averages, float16": CLASSES
+    | {
+        "optimizer": averaging,
+        "callbacks": swap(False),
+        "policy": "mixed_float16",
+        "fit": CLASSES["fit"] | {"validation_data": (X, KIND)},
+    },
+    "averages of epochs, float16": CLASSES
+    | {
+        "optimizer": averaging,
+        "callbacks": swap(True),
+        "policy": "mixed_float16",
+        "fit": CLASSES["fit"] | {"validation_data": (X, KIND)},
+    },
+    "two steps at once": {
+        **CLASSES,
+        "compile": CLASSES["compile"] | {"steps_per_execution": 2},
+    },
+    "eager": {
+        **CLASSES,
+        "compile": CLASSES["compile"] | {"run_eagerly": True},
+    },
+    "penalties": CLASSES | {"make": penalised},
+}
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def trained(model, given):
+    loss = given["compile"]["loss"]
+    if not isinstance(loss, str | dict | losses.Loss):
+        loss = loss()
+    compiled = given["compile"] | {"loss": loss}
+    make = given.get("optimizer", lambda: keras.optimizers.SGD(0.1))
+    model.compile(make(), **compiled)
+    fit = dict(given["fit"])
+    if callable(fit["x"]):
+        fit["x"] = fit["x"]()
+    usual = {"epochs": 2, "batch_size": 8, "shuffle": False, "verbose": 0}
+    callbacks = given.get("callbacks", list)()
+    return model.fit(callbacks=callbacks, **(usual | fit)).history
+
+
+# Where acceleration has something to replace or to get wrong.
+ACCELERATED = (
+    "weights of steps behind a mask",
+    "weights by head",
+    "loss with a state",
+    "averages, float16",
+)
+
+
+@pytest.mark.parametrize(
+    "name, accelerate",
+    [
+        *((name, False) for name in COMBINATIONS),
+        *((name, True) for name in ACCELERATED),
+    ],
+)
+def test_a_trainer_of_one_is_plain_fit(name, accelerate):
+    given = COMBINATIONS[name]
+    with dtype_policy(given.get("policy", "float32")):
+        plain, network = given["make"](0), given["make"](0)
+        expected = trained(plain, given)
+        trainer = keras_graft.GraftTrainer(
+            [network], distillation=None, accelerate=accelerate
+        )
+        found = trained(trainer, given)
+    near = {"rtol": 1e-5, "atol": 1e-6} if accelerate else {"rtol": 0}
+    for a, b in zip(network.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, **near)
+    for log, values in expected.items():
+        np.testing.assert_allclose(
+            found[log], values, rtol=1e-5, atol=1e-6, err_msg=log
+        )
+
+
+def test_a_loss_with_a_state_is_each_networks_own(tmp_path):
+    def fitted(model, *callbacks, epochs=2):
+        model.compile(keras.optimizers.SGD(0.1), Centred())
+        model.fit(
+            X,
+            BOX,
+            epochs=epochs,
+            batch_size=8,
+            shuffle=False,
+            verbose=0,
+            callbacks=list(callbacks),
+        )
+        return model
+
+    make = dense(2)
+    alone = [fitted(make(seed)).get_weights() for seed in range(2)]
+
+    def trainer():
+        networks = [make(seed) for seed in range(2)]
+        return keras_graft.GraftTrainer(
+            networks, None, accelerate=False, heads="regression"
+        )
+
+    together = fitted(trainer())
+    # One epoch, and the other after a stop: the state comes back too.
+    checkpoint = keras_graft.RunCheckpoint(tmp_path)
+    fitted(trainer(), checkpoint, epochs=1)
+    resumed = fitted(trainer(), keras_graft.RunCheckpoint(tmp_path))
+    for found in (together, resumed):
+        for network, expected in zip(found.networks, alone, strict=True):
+            for a, b in zip(network.get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_skipped_step_leaves_the_state_of_the_loss_alone():
+    trainer = keras_graft.GraftTrainer([dense(2)(0)], None)
+    loss = Centred()
+    trainer.compile(keras.optimizers.SGD(0.1), loss)
+    x = X[:8].copy()
+    trainer.fit(x, BOX[:8], batch_size=8, verbose=0)
+    before = loss.centre.numpy()
+    assert np.abs(before).max() > 0
+    x[0] = np.nan
+    logs = trainer.fit(x, BOX[:8], batch_size=8, verbose=0).history
+    assert logs["network_0_skipped_steps"] == [1]
+    np.testing.assert_array_equal(loss.centre.numpy(), before)
+
+
+def softmax(z):
+    powers = np.exp(z - z.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def chosen(p, y):
+    return np.take_along_axis(p, y[..., None], -1)[..., 0]
+
+
+def bernoulli(p, y):
+    return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(-1)
+
+
+IS_STEP = (STEPS != 0).any(-1).astype("float32")
+# Name -> network, inputs, labels, Keras' loss and metric; in NumPy what an
+# output means, loss and metric of that by example, and weights.
+TASKS = {
+    "classes": (
+        dense(3),
+        X,
+        KIND,
+        SPARSE,
+        "accuracy",
+        softmax,
+        lambda p, y: -np.log(chosen(p, y)),
+        lambda p, y: p.argmax(-1) == y,
+        WEIGHTS,
+    ),
+    "probabilities": (
+        dense(3, activation="softmax"),
+        X,
+        KIND,
+        "sparse_categorical_crossentropy",
+        "accuracy",
+        lambda z: z,
+        lambda p, y: -np.log(chosen(p, y)),
+        lambda p, y: p.argmax(-1) == y,
+        WEIGHTS,
+    ),
+    "binary": (
+        dense(1),
+        X,
+        LABELS[:, :1],
+        losses.BinaryCrossentropy(from_logits=True),
+        keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
+        sigmoid,
+        bernoulli,
+        lambda p, y: ((p > 0.5) == y).mean(-1),
+        WEIGHTS,
+    ),
+    "labels": (
+        dense(4, activation="sigmoid"),
+        X,
+        LABELS,
+        "binary_crossentropy",
+        keras.metrics.BinaryAccuracy("accuracy"),
+        lambda z: z,
+        bernoulli,
+        lambda p, y: ((p > 0.5) == y).mean(-1),
+        WEIGHTS,
+    ),
+    "regression": (
+        dense(2),
+        X,
+        BOX,
+        "mse",
+        keras.metrics.MeanAbsoluteError("accuracy"),
+        lambda z: z,
+        lambda z, y: np.square(z - y).mean(-1),
+        lambda z, y: np.abs(z - y).mean(-1),
+        WEIGHTS,
+    ),
+    "steps behind a mask": (
+        masked,
+        STEPS,
+        OF_STEPS,
+        SPARSE,
+        "accuracy",
+        softmax,
+        lambda p, y: -np.log(chosen(p, y)),
+        lambda p, y: p.argmax(-1) == y,
+        np.ones([SIZE, 5], "float32"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_logs_of_networks_and_ensemble_are_those_of_numpy(name):
+    make, x, y, loss, metric, meaning, loss_of, metric_of, weights = TASKS[name]
+    networks = [make(0), make(1)]
+    trainer = keras_graft.GraftTrainer(networks, None, monitor="val_loss")
+    trainer.compile("sgd", loss, weighted_metrics=[metric])
+    found = trainer.evaluate(
+        x, y, SIZE, 0, sample_weight=weights, return_dict=True
+    )
+    # What is padded counts nowhere, and not among the examples either.
+    there = IS_STEP if x is STEPS else np.ones(SIZE)
+    meant = [meaning(n.predict(x, verbose=0)) for n in networks]
+    together = np.mean(meant, axis=0)
+    weights = weights * there
+    expected = {}
+    for k, p in enumerate(meant):
+        expected[f"network_{k}_loss"] = (
+            loss_of(p, y) * weights
+        ).sum() / there.sum()
+    for who, p in zip(
+        ("network_0", "network_1", "ensemble"), [*meant, together], strict=True
+    ):
+        expected[f"{who}_accuracy"] = np.average(
+            metric_of(p, y), weights=weights
+        )
+    for log in ("loss", "accuracy"):
+        of_networks = [expected[f"network_{k}_{log}"] for k in range(2)]
+        expected[log] = np.mean(of_networks)
+    for log, value in expected.items():
+        np.testing.assert_allclose(found[log], value, rtol=1e-5, err_msg=log)
+    predicted = trainer.predict(x, verbose=0)
+    np.testing.assert_allclose(predicted, together, rtol=1e-4, atol=1e-6)
