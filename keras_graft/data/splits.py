@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import importlib
 import typing
+import zlib
 
 import numpy as np
 
@@ -16,14 +17,16 @@ class Split:
     """Images with their labels.
 
     Args:
-        images: uint8, shape [n, height, width, channels], pixels 0 to 255.
+        images: uint8, shape [n, height, width, channels], pixels 0 to 255: a
+            NumPy array, or something that is indexed like one and reads
+            images when they are asked for, as `folder.file_images` has it.
         labels: int32, shape [n], class numbers from 0.
 
     Raises:
         ValueError: If shapes or dtypes are others, or lengths differ.
     """
 
-    images: np.ndarray
+    images: typing.Any
     labels: np.ndarray
 
     def __post_init__(self):
@@ -48,7 +51,17 @@ class Split:
 
     def take(self, indices: np.ndarray) -> "Split":
         """The split of the images at `indices` (int, shape [m])."""
-        return Split(self.images[indices], self.labels[indices])
+        # Images of files are not read for it.
+        images = self.images.take(indices, axis=0)
+        return Split(images, self.labels[indices])
+
+    def checksum(self) -> int:
+        """A number that other images or labels have not."""
+        if isinstance(self.images, np.ndarray):
+            images = zlib.crc32(np.ascontiguousarray(self.images))
+        else:
+            images = self.images.checksum()
+        return zlib.crc32(np.ascontiguousarray(self.labels), images)
 
 
 class SourceFile(typing.NamedTuple):
@@ -170,11 +183,12 @@ def load(
         validation_fraction: Share of the kept training images that becomes
             the validation split, 0 <= fraction < 1. 0: no validation split.
         seed: Seed of both draws, 0 or more.
-        **reading: For `folder:PATH`: `image_size`, `resize` and `bad_images`,
-            as of `folder.reader.read`.
+        **reading: For `folder:PATH`: `image_size`, `resize`, `bad_images`,
+            `cache`, `cache_dir` and `whole`, as of `folder.reader.read`.
 
     Returns:
-        The splits, their images uint8.
+        The splits, their images uint8; those of a folder are read when they
+        are asked for.
 
     Raises:
         ValueError: If an argument is out of its range.

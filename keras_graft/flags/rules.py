@@ -64,7 +64,7 @@ RULES = (
     Rule(
         "dataset",
         lambda values: _source(values) != "folder",
-        ("image_size", "resize", "bad_images"),
+        ("image_size", "resize", "bad_images", "cache"),
         "only folders of images are read with it",
     ),
     Rule(
