@@ -11,7 +11,7 @@ AUGMENTS = (
 )
 BATCHES = ("shared", "own")
 # What a dataset of one's own is read from, as in `folder:PATH`.
-SOURCES = ("folder",)
+SOURCES = ("folder", "npz")
 RESIZES = ("crop", "pad", "stretch")
 BAD_IMAGES = ("refuse", "skip")
 DISTINCT = ("none", "augment", "regularise")

@@ -57,9 +57,9 @@ RULES = (
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) == "folder",
+        lambda values: _source(values) != "",
         ("data_dir",),
-        "the folder is named there",
+        "what is read is named there",
     ),
     Rule(
         "dataset",

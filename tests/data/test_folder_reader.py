@@ -94,12 +94,12 @@ def test_folders_of_splits_are_kept(tmp_path):
     unvalidated = load(tmp_path, validation_fraction=0)
     assert unvalidated.validation is None
     assert len(unvalidated.train) == 8
-    assert "val/ are unused" in " ".join(unvalidated.notes)
+    assert "the validation split is not used" in " ".join(unvalidated.notes)
     shutil.rmtree(tmp_path / "test")
     with_val = load(tmp_path, validation_fraction=0.25)
     assert {n[:3] for n in names_of(with_val, "test")} == {"val"}
     assert (len(with_val.train), len(with_val.validation)) == (6, 2)
-    assert "the images of val/ test" in " ".join(with_val.notes)
+    assert "the validation split tests" in " ".join(with_val.notes)
     shutil.rmtree(tmp_path / "val")
     assert len(load(tmp_path).test) == 2
 

@@ -7,6 +7,5 @@
 | `file_images` | images that are decoded when they are asked for |
 | `kept_images` | where decoded images are kept |
 | `examination` | every file looked at: bad ones, and those that are twice |
-| `division` | which image is trained on, chosen by and tested on |
 | `reader` | `read`: the splits of a run |
 """

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_graft.data.division import divide
 from keras_graft.data.folder import examination
 from keras_graft.data.folder import kept_images
-from keras_graft.data.folder.division import divide
 from keras_graft.data.folder.file_images import FileImages
 from keras_graft.data.folder.file_images import ImageStore
 from keras_graft.data.folder.image_file import BadImageError
@@ -22,6 +22,7 @@ from keras_graft.data.names import RESIZES
 from keras_graft.data.splits import SourceFile
 from keras_graft.data.splits import Split
 from keras_graft.data.splits import Splits
+from keras_graft.data.splits import statistics_of_sums
 from keras_graft.data.tfds_source import DataUnavailableError
 
 # What networks for photographs are made for.
@@ -109,7 +110,9 @@ def read(
     position = {name: i for i, name in enumerate(layout.class_names)}
     labels = np.array([position[f.class_name] for f in layout.files], np.int32)
     division = divide(
-        layout,
+        path,
+        [file.split for file in layout.files],
+        layout.class_names,
         labels,
         train_examples=train_examples,
         validation_fraction=validation_fraction,
@@ -120,8 +123,9 @@ def read(
     everything = Split(
         FileImages(store, np.arange(len(labels)), digests), labels
     )
-    mean, std = pixel_statistics(
-        [sums[row] for row in division.train], store.side**2
+    mean, std = statistics_of_sums(
+        *np.sum([sums[row] for row in division.train], axis=0),
+        len(division.train) * store.side**2,
     )
     return Splits(
         name=root.name,
@@ -144,24 +148,6 @@ def read(
             )
         ),
     )
-
-
-def pixel_statistics(
-    sums: Sequence[np.ndarray], pixels: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in pixel units.
-
-    Args:
-        sums: Of each image; see `examination.Examined`.
-        pixels: Of each image.
-
-    Returns:
-        Both by channel. The deviation is 1 at least, which images of one
-        colour have not.
-    """
-    total, squares = np.sum(sums, axis=0) / (len(sums) * pixels)
-    std = np.sqrt(np.maximum(squares - total**2, 1.0))
-    return tuple(total.tolist()), tuple(std.tolist())
 
 
 def _keeps(keeper, image, cache):
