@@ -5,10 +5,13 @@
 | `names` | the names of datasets, augmentations and kinds of batches |
 | `digits`, `cifar10`, `cifar10_16`, `cifar100` | `read(data_dir)` each |
 | `folder` | a folder of image files of one's own |
+| `npz` | arrays of one's own |
+| `division` | which image is trained on, chosen by and tested on |
 | `tfds_source` | how a TFDS dataset is found, prepared and read |
 | `splits` | `load`: the training, validation and test images of a run |
 | `order` | the order of an epoch, a function of seed and epoch |
 | `augment` | augmentation of a batch, a function of images and seed |
+| `batch_views` | what each network sees of the images of a batch |
 | `distinct` | what makes the images of a network others than its peers' |
 | `pipeline` | the batches of a run as `tf.data` |
 | `epoch_dataset` | data that says what each epoch holds |

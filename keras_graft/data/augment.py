@@ -106,6 +106,60 @@ def crop_flip(
     return tf.gather(cropped, columns, axis=2, batch_dims=1)
 
 
+def draw_parts(batch_size: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws what `resized_crop` is to show of each image.
+
+    Args:
+        batch_size: Number of images.
+        seed: Seed pair.
+
+    Returns:
+        float32, shape [batch, 5], uniform in [0, 1): the area of the part,
+        its proportions, its place from left and from top, whether it is
+        mirrored. `folder.image_file.crop_to` takes the same numbers.
+    """
+    return tf.random.stateless_uniform([batch_size, 5], seed)
+
+
+def resized_crop(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Enlarges a part of each image to the whole, and mirrors one in two.
+
+    The recipe of ImageNet (arXiv 1409.4842): 8 to 100 percent of the area,
+    proportions of 3:4 to 4:3. A part that is wider or higher than the image
+    is cut to it.
+
+    Args:
+        images: uint8, shape [batch, height, width, channels].
+        draws: Of `draw_parts`.
+
+    Returns:
+        Images of the same shape and dtype.
+    """
+    area, proportions, left, top, mirrored = tf.unstack(draws, axis=1)
+    _, height, width, _ = images.shape
+    area = (0.08 + 0.92 * area) * (height * width)
+    ratio = (3 / 4) ** (1.0 - 2.0 * proportions)
+    # As shares of width and height.
+    part_width = tf.minimum(tf.sqrt(area * ratio) / width, 1.0)
+    part_height = tf.minimum(tf.sqrt(area / ratio) / height, 1.0)
+    left, top = left * (1.0 - part_width), top * (1.0 - part_height)
+    right, bottom = left + part_width, top + part_height
+    flipped = mirrored < 0.5
+    boxes = tf.stack(
+        [
+            top,
+            tf.where(flipped, right, left),
+            bottom,
+            tf.where(flipped, left, right),
+        ],
+        axis=1,
+    )
+    cropped = tf.image.crop_and_resize(
+        images, boxes, tf.range(tf.shape(images)[0]), [height, width]
+    )
+    return tf.cast(tf.round(cropped), images.dtype)
+
+
 def mixup(
     images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:

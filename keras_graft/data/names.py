@@ -1,12 +1,20 @@
 """The names that flags may take; imports nothing, so that they are cheap."""
 
 DATASETS = ("digits", "cifar10", "cifar10_16", "cifar100")
-AUGMENTS = ("none", "standard", "randaugment", "cutmix", "mixup")
+AUGMENTS = (
+    "none",
+    "standard",
+    "resized_crop",
+    "randaugment",
+    "cutmix",
+    "mixup",
+)
 BATCHES = ("shared", "own")
 # What a dataset of one's own is read from, as in `folder:PATH`.
-SOURCES = ("folder",)
+SOURCES = ("folder", "npz")
 RESIZES = ("crop", "pad", "stretch")
 BAD_IMAGES = ("refuse", "skip")
 DISTINCT = ("none", "augment", "regularise")
 # Augmentations that mix images, and their labels with them.
 MIXING = ("cutmix", "mixup")
+CACHES = ("auto", "memory", "disk", "none")

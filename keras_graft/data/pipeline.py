@@ -1,7 +1,8 @@
 """The batches of a run, as `tf.data`.
 
-The images stay in memory; the graph picks a batch of them, augments it as a
-whole and hands it on. What a batch holds is a function of the seed, the epoch
+The graph picks a batch of images from memory, or has them read from files,
+augments it as a whole and hands it on. However many networks see an image, it
+is read once. What a batch holds is a function of the seed, the epoch
 and the step alone.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_graft.data import augment as augmentation
+from keras_graft.data import batch_views
 from keras_graft.data import order
 from keras_graft.data.autotuning import without_autotuning
 from keras_graft.data.distinct import Habits
@@ -38,7 +40,9 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches to train on, epoch after epoch without end.
 
-    `randaugment`, `cutmix` and `mixup` come on top of `standard`.
+    `randaugment`, `cutmix` and `mixup` come on top of `standard`;
+    `resized_crop` is instead of it. Of files it takes parts of the images as
+    they are stored, of arrays parts of what is there.
 
     Args:
         split: Images to train on.
@@ -58,7 +62,8 @@ def training_batches(
         Dataset of `(x, y)`; give `fit` its `steps_per_epoch`. x is one tensor
         of shape [batch, height, width, channels], or where the networks see
         different images a dict of such tensors with the keys `network_0` ...
-        It is uint8 without augmentation and with `standard`, else float32;
+        It is uint8 without augmentation, with `standard` and `resized_crop`,
+        else float32;
         pixels are 0 to 255. y is an int32 tensor of shape [batch], or a dict
         like x with `batches="own"`; with `cutmix` and `mixup`
         float32 class probabilities of shape [batch, classes], and where
@@ -92,7 +97,9 @@ def training_batches(
         )
     steps = order.steps_per_epoch(len(split), batch_size, steps_per_epoch)
     num_orders = num_networks if batches == "own" else 1
-    images, labels = _in_memory(split)
+    read = batch_views.reader(split, augment)
+    with tf.device("CPU:0"):
+        labels = tf.constant(split.labels)
 
     # Nothing here branches on a tensor, and AutoGraph takes longer to find
     # that out than TensorFlow to trace it.
@@ -131,14 +138,19 @@ def training_batches(
 
     @tf.autograph.experimental.do_not_convert
     def batch_of(epoch, step, rows):
-        picked = [
-            (tf.gather(images, rows[k]), tf.gather(labels, rows[k]))
-            for k in range(num_orders)
+        seeds = [
+            order.seed_pair(seed, order.AUGMENT, epoch, step, k)
+            for k in range(num_networks)
         ]
+        if num_orders == 1:
+            images = read(rows[0], seeds)
+        else:
+            images = [read(rows[k], [seeds[k]])[0] for k in range(num_orders)]
         views = [
             view_of[own_habits[k]](
-                *picked[k % num_orders],
-                order.seed_pair(seed, order.AUGMENT, epoch, step, k),
+                images[k],
+                tf.gather(labels, rows[k % num_orders]),
+                seeds[k],
                 # Networks that share a batch share its mixtures, so that
                 # they learn from each other about the same ones.
                 order.seed_pair(
@@ -157,7 +169,7 @@ def training_batches(
     return without_autotuning(
         tf.data.Dataset.counter(initial_epoch)
         .flat_map(steps_of)
-        .map(batch_of, tf.data.AUTOTUNE, deterministic=True)
+        .map(batch_of, batch_views.parallel(split), deterministic=True)
         .prefetch(2)
     )
 
@@ -173,9 +185,18 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         Dataset of (images, labels): uint8 of shape [batch, height, width,
         channels] and int32 of shape [batch].
     """
+    read = batch_views.reader(split, "none")
+    with tf.device("CPU:0"):
+        labels = tf.constant(split.labels)
+
+    @tf.autograph.experimental.do_not_convert
+    def batch_of(rows):
+        return read(rows, [None])[0], tf.gather(labels, rows)
+
     return without_autotuning(
-        tf.data.Dataset.from_tensor_slices(_in_memory(split))
+        tf.data.Dataset.range(len(split))
         .batch(batch_size)
+        .map(batch_of, batch_views.parallel(split), deterministic=True)
         .prefetch(2)
     )
 
@@ -188,12 +209,6 @@ def _check_member(what: str, value: str, known: tuple[str, ...]) -> None:
         )
 
 
-def _in_memory(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
-    # Else they would go to the GPU's memory and come back for every batch.
-    with tf.device("CPU:0"):
-        return tf.constant(split.images), tf.constant(split.labels)
-
-
 def _view(
     images: tf.Tensor,
     labels: tf.Tensor,
@@ -202,11 +217,8 @@ def _view(
     mixture_seed: tf.Tensor,
     num_classes: int | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One network's images and labels of a batch."""
-    if augment == "none":
-        return images, labels
-    images = augmentation.pad_crop_flip(images, order.fold_in(seed, 0))
-    if augment == "standard":
+    """One network's batch, from what it sees of the images."""
+    if augment in ("none", "standard", "resized_crop"):
         return images, labels
     images = tf.cast(images, tf.float32)
     if augment == "randaugment":

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import importlib
 import typing
+import zlib
 
 import numpy as np
 
@@ -16,14 +17,16 @@ class Split:
     """Images with their labels.
 
     Args:
-        images: uint8, shape [n, height, width, channels], pixels 0 to 255.
+        images: uint8, shape [n, height, width, channels], pixels 0 to 255: a
+            NumPy array, or something that is indexed like one and reads
+            images when they are asked for, as `folder.file_images` has it.
         labels: int32, shape [n], class numbers from 0.
 
     Raises:
         ValueError: If shapes or dtypes are others, or lengths differ.
     """
 
-    images: np.ndarray
+    images: typing.Any
     labels: np.ndarray
 
     def __post_init__(self):
@@ -48,7 +51,17 @@ class Split:
 
     def take(self, indices: np.ndarray) -> "Split":
         """The split of the images at `indices` (int, shape [m])."""
-        return Split(self.images[indices], self.labels[indices])
+        # Images of files are not read for it.
+        images = self.images.take(indices, axis=0)
+        return Split(images, self.labels[indices])
+
+    def checksum(self) -> int:
+        """A number that other images or labels have not."""
+        if isinstance(self.images, np.ndarray):
+            images = zlib.crc32(np.ascontiguousarray(self.images))
+        else:
+            images = self.images.checksum()
+        return zlib.crc32(np.ascontiguousarray(self.labels), images)
 
 
 class SourceFile(typing.NamedTuple):
@@ -160,21 +173,22 @@ def load(
     class; the test split is left as it is.
 
     Args:
-        name: One of `names.DATASETS`, or `folder:PATH` for a folder of images.
+        name: One of `names.DATASETS`, `folder:PATH` for a folder of images, or
+            `npz:PATH` for a file of arrays; see `folder` and `npz`.
         data_dir: Folder of the prepared TFDS datasets. None: TFDS' own, which
             is the environment variable TFDS_DATA_DIR or
-            ~/tensorflow_datasets. `digits` and `folder:PATH` read nothing
-            from it.
+            ~/tensorflow_datasets. Only datasets of TFDS are read from it.
         train_examples: How many training images to keep, stratified by class
             and drawn before the validation cut. None: all.
         validation_fraction: Share of the kept training images that becomes
             the validation split, 0 <= fraction < 1. 0: no validation split.
         seed: Seed of both draws, 0 or more.
-        **reading: For `folder:PATH`: `image_size`, `resize` and `bad_images`,
-            as of `folder.reader.read`.
+        **reading: For `folder:PATH`: `image_size`, `resize`, `bad_images`,
+            `cache`, `cache_dir` and `whole`, as of `folder.reader.read`.
 
     Returns:
-        The splits, their images uint8.
+        The splits, their images uint8; those of a folder are read when they
+        are asked for.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -186,7 +200,7 @@ def load(
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"Unknown dataset {name!r}.{hint} Known: {', '.join(DATASETS)}, "
-            "and folder:PATH for a folder of images"
+            "folder:PATH for a folder of images, and npz:PATH for arrays"
         )
     # Written so that NaN, which compares false, is refused too.
     if not 0 <= validation_fraction < 1:
@@ -194,19 +208,20 @@ def load(
             "validation_fraction must be in [0, 1). Received: "
             f"validation_fraction={validation_fraction}"
         )
+    if reading and source != "folder":
+        raise ValueError(
+            f"{', '.join(reading)} can only be given for a folder of images, "
+            f"not for {name}."
+        )
     if colon:
-        reader = importlib.import_module(f"keras_graft.data.{source}.reader")
+        home = {"folder": "folder.reader"}.get(source, source)
+        reader = importlib.import_module(f"keras_graft.data.{home}")
         return reader.read(
             path,
             train_examples=train_examples,
             validation_fraction=validation_fraction,
             seed=seed,
             **reading,
-        )
-    if reading:
-        raise ValueError(
-            f"{', '.join(reading)} can only be given for a folder of images, "
-            f"not for {name}."
         )
     dataset = importlib.import_module(f"keras_graft.data.{name}")
     train, test = dataset.read(data_dir)
@@ -229,6 +244,37 @@ def load(
         pixel_mean=dataset.PIXEL_MEAN,
         pixel_std=dataset.PIXEL_STD,
     )
+
+
+def pixel_statistics(
+    images: np.ndarray,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in pixel units.
+
+    Args:
+        images: uint8, shape [n, height, width, channels].
+
+    Returns:
+        Both by channel. The deviation is 1 at least, which images of one
+        color have not.
+    """
+    total = np.zeros(images.shape[-1], np.int64)
+    squares = np.zeros(images.shape[-1], np.int64)
+    for image in images:
+        # Whole numbers, so that their order makes no difference.
+        wide = image.astype(np.int64)
+        total += wide.sum((0, 1))
+        squares += (wide**2).sum((0, 1))
+    return statistics_of_sums(total, squares, images.size // len(total))
+
+
+def statistics_of_sums(
+    total: np.ndarray, squares: np.ndarray, pixels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """`pixel_statistics` from sums of pixels and of their squares."""
+    mean = total / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 1.0))
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def keep_rows(

@@ -3,6 +3,7 @@
 from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BAD_IMAGES
 from keras_graft.data.names import BATCHES
+from keras_graft.data.names import CACHES
 from keras_graft.data.names import DATASETS
 from keras_graft.data.names import DISTINCT
 from keras_graft.data.names import RESIZES
@@ -20,7 +21,8 @@ DATA = (
         Dataset(DATASETS),
         "Images to train on. folder:PATH is a folder of JPEG, PNG, BMP, GIF "
         "or WebP files of your own: one folder a class, or train/, val/ and "
-        "test/ above them.",
+        "test/ above them; npz:PATH a file of arrays x_train, y_train, x_test "
+        "and y_test, or x and y.",
     ),
     Spec(
         "data_dir",
@@ -66,12 +68,21 @@ DATA = (
         "them all and stop; skip: name them and go on without.",
     ),
     Spec(
+        "cache",
+        "auto",
+        Choice(CACHES),
+        "Where the decoded images of a folder are kept. auto: in memory up to "
+        "a quarter of it, else on the disk of --workdir up to half of what is "
+        "free there, else nowhere. The numbers are the same.",
+    ),
+    Spec(
         "augment",
         "none",
         Choice(AUGMENTS),
         "Augmentation of the training images, a stream of its own for "
-        "every network. standard: pad, crop and flip; the others come on "
-        "top of it.",
+        "every network. standard: pad, crop and flip; resized_crop: a part of "
+        "8 to 100 percent, enlarged, and flip; the others come on top of "
+        "standard.",
     ),
     Spec(
         "batches",

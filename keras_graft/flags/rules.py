@@ -57,14 +57,14 @@ RULES = (
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) == "folder",
+        lambda values: _source(values) != "",
         ("data_dir",),
-        "the folder is named there",
+        "what is read is named there",
     ),
     Rule(
         "dataset",
         lambda values: _source(values) != "folder",
-        ("image_size", "resize", "bad_images"),
+        ("image_size", "resize", "bad_images", "cache"),
         "only folders of images are read with it",
     ),
     Rule(

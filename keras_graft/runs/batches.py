@@ -1,5 +1,7 @@
 """From settings to the images of a run, and their batches."""
 
+import os
+import pathlib
 from typing import Any
 
 import keras
@@ -21,6 +23,9 @@ def load_splits(settings: Any) -> data.Splits:
             "image_size": settings.image_size,
             "resize": settings.resize,
             "bad_images": settings.bad_images,
+            "cache": settings.cache,
+            "cache_dir": _nearest_folder(settings.workdir),
+            "whole": settings.augment == "resized_crop",
         }
     return data.load(
         settings.dataset,
@@ -29,6 +34,13 @@ def load_splits(settings: Any) -> data.Splits:
         validation_fraction=settings.validation_fraction,
         seed=settings.seed,
         **reading,
+    )
+
+
+def _nearest_folder(path):
+    """The folder above or at a path that is there already."""
+    return next(
+        p for p in (path, *pathlib.Path(path).parents) if os.path.isdir(p)
     )
 
 

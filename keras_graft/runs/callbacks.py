@@ -22,6 +22,8 @@ from keras_graft.swa import StochasticWeightAveraging
 
 # Images that the divergence between the networks is measured on.
 _DIVERGENCE_IMAGES = 512
+# Of the images that statistics of BatchNormalization are computed from.
+_STATISTICS_BYTES = 2**30
 
 
 def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
@@ -152,9 +154,17 @@ def statistics_images(batches: TrainingData) -> np.ndarray:
 
     Args:
         batches: The run's training data.
+
+    Returns:
+        Images, as many as take 1 GiB at most.
     """
     first = batches.from_epoch(0).take(batches.steps_per_epoch)
-    return np.concatenate([_first_view(x) for x, _ in first])
+    images: list[np.ndarray] = []
+    for x, _ in first:
+        images.append(_first_view(x).numpy())
+        if (len(images) + 1) * images[0].nbytes > _STATISTICS_BYTES:
+            break
+    return np.concatenate(images)
 
 
 def _first_view(images):

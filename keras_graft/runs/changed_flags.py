@@ -16,6 +16,7 @@ ROUNDING = ("jit", "recompute")
 _MAY_CHANGE = (
     "epochs",
     "data_dir",
+    "cache",
     "steps_per_execution",
     "invalid_threshold",
     *ROUNDING,

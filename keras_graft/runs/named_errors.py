@@ -3,11 +3,15 @@
 import contextlib
 import errno
 import os
+import re
 
 from keras_graft.checkpoint.files import CheckpointWriteError
 from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
+
+# How TensorFlow tells of an error in the reading of a batch.
+_BAD_IMAGE = re.compile(r"BadImageError: (.*)")
 
 _DISK_ERRORS = tuple(
     # Not every system knows all of them.
@@ -77,4 +81,28 @@ def out_of_memory_named(settings):
             f"of {settings.batch_size}. All networks are held at once: give "
             "fewer --num_networks, a smaller --batch_size or "
             f"--precision=bfloat16. {str(error).splitlines()[0]}"
+        ) from error
+
+
+@contextlib.contextmanager
+def lost_images_named():
+    """Names an image that could be read before, and now cannot."""
+    import tensorflow as tf
+
+    from keras_graft.data.folder.image_file import BadImageError
+
+    try:
+        yield
+    except (BadImageError, tf.errors.OpError) as error:
+        found = _BAD_IMAGE.search(str(error))
+        if isinstance(error, BadImageError):
+            reason = str(error)
+        elif found is None:
+            raise
+        else:
+            reason = found[1]
+        raise RunError(
+            f"An image could be read when the run began, and now cannot: "
+            f"{reason}. Bring it back, and start the same command again: it "
+            "goes on from the newest checkpoint."
         ) from error

@@ -14,6 +14,7 @@ from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.lock import refuse_locked
 from keras_graft.runs.named_errors import checkpoint_errors_named
 from keras_graft.runs.named_errors import disk_errors_named
+from keras_graft.runs.named_errors import lost_images_named
 from keras_graft.runs.named_errors import out_of_memory_named
 from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
@@ -203,6 +204,7 @@ def _train(job):
     with (
         job.signals.deferred(),
         out_of_memory_named(settings),
+        lost_images_named(),
         checkpoint_errors_named(),
     ):
         trainer.fit(

@@ -159,3 +159,26 @@ def test_pixels_and_labels_stay_float32_under_mixed_precision(name):
     for one, two in zip(result, expected):
         assert one.dtype == tf.float32
         np.testing.assert_array_equal(one, two)
+
+
+def test_a_part_of_the_whole_area_is_the_image_or_its_mirror():
+    images = noise(side=10)
+    # Area, proportions, left, top, mirrored.
+    draws = np.tile([1.0, 0.5, 0.2, 0.7, 0.9], (16, 1)).astype("float32")
+    draws[8:, 4] = 0.1
+    result = augment.resized_crop(tf.constant(images), tf.constant(draws))
+    np.testing.assert_array_equal(result[:8], images[:8])
+    np.testing.assert_array_equal(result[8:], images[8:, :, ::-1])
+
+
+def test_a_part_is_where_it_was_drawn():
+    # A ramp from left to right and one from top to bottom.
+    ramp = np.tile(np.arange(0, 255, 8, dtype=np.uint8), (1, 32, 1))
+    images = np.stack([ramp, ramp.transpose(0, 2, 1)], axis=-1)
+    quarter = (0.25 - 0.08) / 0.92
+    draws = np.array([[quarter, 0.5, 1.0, 0.0, 0.9]], "float32")
+    result = augment.resized_crop(tf.constant(images), tf.constant(draws))
+    found = result.numpy()[0].astype(int)
+    # The right half of the upper half.
+    assert abs(found[..., 0].min() - 124) <= 1 and found[..., 0].max() == 248
+    assert found[..., 1].min() == 0 and abs(found[..., 1].max() - 124) <= 1

@@ -47,7 +47,7 @@ def test_splits_are_drawn_by_the_seed_from_each_class(pets):
     assert set(splits.train.labels.tolist()) == {0, 1, 2}
     again, other = load(pets, seed=4), load(pets, seed=5)
     assert again.files == splits.files
-    np.testing.assert_array_equal(again.train.images, splits.train.images)
+    np.testing.assert_array_equal(again.train.images[:], splits.train.images[:])
     assert names_of(other, "test") != names_of(splits, "test")
     assert "20% of each class" in " ".join(splits.notes)
 
@@ -65,7 +65,7 @@ def test_pixels_and_labels_are_those_of_the_files(pets):
             stored = np.asarray(Image.open(pets / file.name))
             np.testing.assert_array_equal(image, stored)
             assert splits.class_names[label] == pathlib.Path(file.name).parts[0]
-    images = splits.train.images.astype("float64")
+    images = splits.train.images[:].astype("float64")
     np.testing.assert_allclose(splits.pixel_mean, images.mean((0, 1, 2)))
     np.testing.assert_allclose(splits.pixel_std, images.std((0, 1, 2)))
 
@@ -90,16 +90,16 @@ def test_folders_of_splits_are_kept(tmp_path):
         assert len(getattr(splits, name)) == 8
         found = names_of(splits, name)
         assert {pathlib.Path(n).parts[0] for n in found} == {folder}
-    assert splits.notes == ()
+    assert splits.notes == ("Decoded images are kept in memory: 0 MiB.",)
     unvalidated = load(tmp_path, validation_fraction=0)
     assert unvalidated.validation is None
     assert len(unvalidated.train) == 8
-    assert "val/ are unused" in " ".join(unvalidated.notes)
+    assert "the validation split is not used" in " ".join(unvalidated.notes)
     shutil.rmtree(tmp_path / "test")
     with_val = load(tmp_path, validation_fraction=0.25)
     assert {n[:3] for n in names_of(with_val, "test")} == {"val"}
     assert (len(with_val.train), len(with_val.validation)) == (6, 2)
-    assert "the images of val/ test" in " ".join(with_val.notes)
+    assert "the validation split tests" in " ".join(with_val.notes)
     shutil.rmtree(tmp_path / "val")
     assert len(load(tmp_path).test) == 2
 
@@ -127,7 +127,7 @@ def test_the_same_image_in_two_splits_is_named(tmp_path):
     turned = Image.fromarray(np.ascontiguousarray(pixels[::-1, ::-1]))
     turned.save(tmp_path / "test" / "b" / "copy.png", exif=exif)
     shutil.copy(tmp_path / "train/a/002.png", tmp_path / "train/a/same.png")
-    (note,) = load(tmp_path, validation_fraction=0).notes
+    note, _ = load(tmp_path, validation_fraction=0).notes
     assert note.startswith("1 images are in another split too")
     assert "test test/b/copy.png = train train/a/001.png" in note
 

@@ -18,7 +18,7 @@ ROWS, COLUMNS = 10, 16
 
 
 def pixels_of(path):
-    image = read_image(path)
+    image = read_image(path, 64)
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -214,4 +214,4 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path):
     for name, reason in broken_files(tmp_path).items():
         with pytest.raises(BadImageError, match=re.escape(reason)):
             size_of(tmp_path / name)
-            read_image(tmp_path / name)
+            read_image(tmp_path / name, 64)

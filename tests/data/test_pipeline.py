@@ -146,7 +146,11 @@ def test_own_batches_give_each_network_an_order_of_its_own():
 
 @pytest.mark.parametrize(
     "augment",
-    ["standard", pytest.param("randaugment", marks=pytest.mark.slow)],
+    [
+        "standard",
+        "resized_crop",
+        pytest.param("randaugment", marks=pytest.mark.slow),
+    ],
 )
 def test_each_epoch_step_and_network_augments_in_its_own_way(augment):
     # One picture throughout, so that only what was drawn can differ.
@@ -219,6 +223,7 @@ def for_each(what):
         ("standard", "shared", 1, (UINT8, LABELS)),
         ("standard", "shared", 2, (for_each(UINT8), LABELS)),
         ("standard", "own", 2, (for_each(UINT8), for_each(LABELS))),
+        ("resized_crop", "shared", 2, (for_each(UINT8), LABELS)),
         ("randaugment", "shared", 1, (FLOAT, LABELS)),
         ("randaugment", "shared", 2, (for_each(FLOAT), LABELS)),
         ("mixup", "shared", 1, (FLOAT, SOFT)),

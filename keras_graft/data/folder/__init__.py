@@ -4,7 +4,8 @@
 | --- | --- |
 | `layout` | which files there are, of which class and which split |
 | `image_file` | one file as pixels |
+| `file_images` | images that are decoded when they are asked for |
+| `kept_images` | where decoded images are kept |
 | `examination` | every file looked at: bad ones, and those that are twice |
-| `division` | which image is trained on, chosen by and tested on |
 | `reader` | `read`: the splits of a run |
 """

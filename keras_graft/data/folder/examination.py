@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from keras_graft.data.folder.file_images import ImageStore
 from keras_graft.data.folder.image_file import BadImageError
-from keras_graft.data.folder.image_file import fit_to
-from keras_graft.data.folder.image_file import read_image
 from keras_graft.data.folder.image_file import size_of
 
 # Files that wait for a thread or for their turn.
@@ -32,25 +32,37 @@ def sizes(paths: Sequence[pathlib.Path]) -> list[Any]:
         return list(in_threads(_or_error(size_of), paths))
 
 
-def pixels(
-    paths: Sequence[pathlib.Path], side: int, resize: str
-) -> Iterator[Any]:
+class Examined(NamedTuple):
+    """What one look at an image gives.
+
+    Attributes:
+        kept: What a store keeps of it.
+        digest: Of its pixels: the same for images that look the same.
+        sums: int64, shape [2, 3]: sum of the pixels and of their squares, by
+            channel.
+    """
+
+    kept: np.ndarray
+    digest: str
+    sums: np.ndarray
+
+
+def examine(paths: Sequence[pathlib.Path], store: ImageStore) -> Iterator[Any]:
     """Reads files one after the other, several at a time.
 
     Args:
         paths: Files that have a size.
-        side: Pixels at a side; see `fit_to`.
-        resize: Likewise.
+        store: Where they shall be read from.
 
     Yields:
-        For each file `(image, digest)` or a `BadImageError`. The image is
-        uint8 of shape [side, side, 3]; images with the same pixels, before
-        they are resized, have the same digest.
+        For each file an `Examined` or a `BadImageError`.
     """
 
     def read(path):
-        image = read_image(path)
-        return fit_to(image, side, resize), _digest(image)
+        image = store.decode(path)
+        square = store.square_of(image).astype(np.int64)
+        sums = np.stack([square.sum((0, 1)), (square**2).sum((0, 1))])
+        return Examined(store.to_keep(image), _digest(image), sums)
 
     return in_threads(_or_error(read), paths)
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_graft.data.division import divide
 from keras_graft.data.folder import examination
-from keras_graft.data.folder.division import divide
+from keras_graft.data.folder import kept_images
+from keras_graft.data.folder.file_images import FileImages
+from keras_graft.data.folder.file_images import ImageStore
 from keras_graft.data.folder.image_file import BadImageError
 from keras_graft.data.folder.layout import ImageFile
 from keras_graft.data.folder.layout import Layout
@@ -14,10 +17,12 @@ from keras_graft.data.folder.layout import look_through
 from keras_graft.data.folder.layout import refuse_useless
 from keras_graft.data.folder.layout import say_passed_over
 from keras_graft.data.names import BAD_IMAGES
+from keras_graft.data.names import CACHES
 from keras_graft.data.names import RESIZES
 from keras_graft.data.splits import SourceFile
 from keras_graft.data.splits import Split
 from keras_graft.data.splits import Splits
+from keras_graft.data.splits import statistics_of_sums
 from keras_graft.data.tfds_source import DataUnavailableError
 
 # What networks for photographs are made for.
@@ -32,6 +37,9 @@ def read(
     image_size: int | None = None,
     resize: str = "crop",
     bad_images: str = "refuse",
+    cache: str = "auto",
+    cache_dir: str | None = None,
+    whole: bool = False,
     train_examples: int | None = None,
     validation_fraction: float = 0.1,
     seed: int = 0,
@@ -45,6 +53,13 @@ def read(
         resize: One of `names.RESIZES`: how images are made square.
         bad_images: One of `names.BAD_IMAGES`: what becomes of a folder in
             which files cannot be used.
+        cache: One of `names.CACHES`: where decoded images are kept. `"auto"`:
+            in memory up to a quarter of it, else on the disk up to a half of
+            what is free, else not at all.
+        cache_dir: Folder of the disk, where no file is to be seen. None:
+            where the system has its temporary files.
+        whole: Whether parts of the images will be asked for, as
+            `augment="resized_crop"` does.
         train_examples: As of `splits.load`.
         validation_fraction: Likewise.
         seed: Likewise; the test split too is drawn by it where the folder has
@@ -56,6 +71,7 @@ def read(
     """
     _check_member("resize", resize, RESIZES)
     _check_member("bad_images", bad_images, BAD_IMAGES)
+    _check_member("cache", cache, CACHES)
     root = pathlib.Path(path)
     try:
         layout = look_through(root)
@@ -70,43 +86,56 @@ def read(
     errors = _errors(layout.files, found)
     sizes = [size for size in found if not isinstance(size, BadImageError)]
     layout = _without(layout, errors)
-    side = image_size or _usual_side(sizes)
-    images = np.empty((len(layout.files), side, side, 3), np.uint8)
-    digests = []
+    store = ImageStore(image_size or _usual_side(sizes), resize, whole)
+    keeper, where = kept_images.choose(
+        cache, sum(map(store.bytes_of, sizes)), cache_dir
+    )
+    digests, sums = [], []
     paths = [root / file.name for file in layout.files]
-    for i, read in enumerate(examination.pixels(paths, side, resize)):
-        if isinstance(read, BadImageError):
-            errors[layout.files[i].name] = str(read)
-        else:
-            images[len(digests)], digest = read
-            digests.append(digest)
-    images = images[: len(digests)]
+    for file, found in zip(
+        layout.files, examination.examine(paths, store), strict=True
+    ):
+        if isinstance(found, BadImageError):
+            errors[file.name] = str(found)
+            continue
+        digests.append(found.digest)
+        sums.append(found.sums)
+        if keeper is not None and not _keeps(keeper, found.kept, cache):
+            keeper, where = None, "The disk is full: images are not kept."
     layout = _without(layout, errors)
     if errors:
         notes.append(_refuse_or_skip(root, errors, bad_images))
         refuse_useless(layout)
+    store.fill([root / file.name for file in layout.files], keeper)
     position = {name: i for i, name in enumerate(layout.class_names)}
     labels = np.array([position[f.class_name] for f in layout.files], np.int32)
     division = divide(
-        layout,
+        path,
+        [file.split for file in layout.files],
+        layout.class_names,
         labels,
         train_examples=train_examples,
         validation_fraction=validation_fraction,
         seed=seed,
     )
     names = division.names(len(labels))
-    notes += [*division.notes, _twins(layout.files, digests, names)]
-    train = Split(images[division.train], labels[division.train])
-    mean, std = pixel_statistics(train.images)
+    notes += [*division.notes, _twins(layout.files, digests, names), where]
+    everything = Split(
+        FileImages(store, np.arange(len(labels)), digests), labels
+    )
+    mean, std = statistics_of_sums(
+        *np.sum([sums[row] for row in division.train], axis=0),
+        len(division.train) * store.side**2,
+    )
     return Splits(
         name=root.name,
-        train=train,
+        train=everything.take(division.train),
         validation=(
             None
             if division.validation is None
-            else Split(images[division.validation], labels[division.validation])
+            else everything.take(division.validation)
         ),
-        test=Split(images[division.test], labels[division.test]),
+        test=everything.take(division.test),
         num_classes=len(layout.class_names),
         pixel_mean=mean,
         pixel_std=std,
@@ -121,28 +150,18 @@ def read(
     )
 
 
-def pixel_statistics(
-    images: np.ndarray,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in pixel units.
-
-    Args:
-        images: uint8, shape [n, height, width, channels].
-
-    Returns:
-        Both by channel. The deviation is 1 at least, which equal images have
-        not.
-    """
-    total = np.zeros(images.shape[-1], np.int64)
-    squares = np.zeros(images.shape[-1], np.int64)
-    for image in images:
-        wide = image.astype(np.int64)
-        total += wide.sum((0, 1))
-        squares += (wide**2).sum((0, 1))
-    count = images.size // images.shape[-1]
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 1.0))
-    return tuple(mean.tolist()), tuple(std.tolist())
+def _keeps(keeper, image, cache):
+    """Keeps an image; returns whether there was room, where that is asked."""
+    try:
+        keeper.add(image)
+    except OSError as error:
+        if cache == "auto":
+            return False
+        raise ValueError(
+            f"The decoded images cannot be kept on the disk: {error}. Make "
+            "room, or give --cache=none."
+        ) from error
+    return True
 
 
 def _check_member(what: str, value: str, known: tuple[str, ...]) -> None:

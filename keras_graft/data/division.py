@@ -1,15 +1,15 @@
 """Which image is trained on, chosen by and tested on."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from keras_graft.data.folder.layout import Layout
 from keras_graft.data.splits import cut_rows
 from keras_graft.data.splits import keep_rows
 from keras_graft.data.splits import stratified_draw
 
-# Of the images of a folder without a test split.
+# Of images without a test split.
 TEST_SHARE = 0.2
 # Third stream of the run's seed; `splits` has the two before it.
 _TEST_STREAM = 2
@@ -17,13 +17,13 @@ _TEST_STREAM = 2
 
 @dataclasses.dataclass(frozen=True)
 class Division:
-    """Rows of a folder's images, int, sorted.
+    """Rows of images, int, sorted.
 
     Attributes:
         train: To train on.
         validation: To choose the shipped network by, or None.
         test: To test on.
-        notes: Sentences about what the folder left open.
+        notes: Sentences about what was left open.
     """
 
     train: np.ndarray
@@ -32,7 +32,7 @@ class Division:
     notes: tuple[str, ...]
 
     def names(self, count: int) -> list[str]:
-        """The split of each of the folder's `count` images."""
+        """The split of each of `count` images."""
         names = np.full(count, "unused", dtype=object)
         names[self.train] = "train"
         names[self.test] = "test"
@@ -42,43 +42,48 @@ class Division:
 
 
 def divide(
-    layout: Layout,
+    where: str,
+    given: Sequence[str | None],
+    class_names: Sequence[str],
     labels: np.ndarray,
     *,
     train_examples: int | None,
     validation_fraction: float,
     seed: int,
 ) -> Division:
-    """Divides the images of a folder as it is laid out, or by draw.
+    """Divides images by the splits that they come in, or by draw.
 
-    Without `test/` the images of `val/` are the test split; without both a
-    fifth of each class is. Without a `val/` that is left, the validation
-    split is cut from the training images.
+    Without a test split the validation split tests; without both a fifth of
+    each class does. Without a validation split that is left, one is cut from
+    the training images.
 
     Args:
-        layout: The folder.
-        labels: Class of each of its files, int32.
+        where: The folder or file, for messages.
+        given: The split of each image: `"train"`, `"validation"` or
+            `"test"`; None: open, to train on or to be drawn.
+        class_names: Names of the classes.
+        labels: Class of each image, int32.
         train_examples: How many training images to keep; None: all.
         validation_fraction: Share of them that becomes the validation split;
-            0: there is none, and images of `val/` are not used.
+            0: there is none, and one that is given is not used.
         seed: Seed of every draw.
 
     Raises:
         ValueError: If a class has too few images for it, or a number is out
             of its range.
     """
-    given = np.array([file.split or "train" for file in layout.files])
+    splits = np.array([split or "train" for split in given])
     train, validation, test = (
-        np.flatnonzero(given == split)
+        np.flatnonzero(splits == split)
         for split in ("train", "validation", "test")
     )
     notes = []
     if not len(test) and len(validation):
         test, validation = validation, test
-        notes.append("There is no test/: the images of val/ test.")
+        notes.append("There is no test split: the validation split tests.")
     drawn = not len(test)
     cut = validation_fraction > 0 and not len(validation)
-    _refuse_few(layout, labels[train], drawn, cut)
+    _refuse_few(where, class_names, labels[train], drawn, cut)
     if drawn:
         chosen = stratified_draw(
             labels[train],
@@ -87,38 +92,40 @@ def divide(
         )
         train, test = np.delete(train, chosen), train[chosen]
         notes.append(
-            f"There is no test/: {TEST_SHARE:.0%} of each class, drawn by "
+            f"There is no test split: {TEST_SHARE:.0%} of each class, drawn by "
             "--seed, test."
         )
     if validation_fraction == 0 and len(validation):
-        notes.append("--validation_fraction=0: the images of val/ are unused.")
+        notes.append(
+            "--validation_fraction=0: the validation split is not used."
+        )
         validation = validation[:0]
     if train_examples is not None:
         train = train[
             keep_rows(
                 labels[train],
                 train_examples,
-                len(layout.class_names),
-                str(layout.root),
+                len(class_names),
+                where,
                 seed,
             )
         ]
     if cut:
         rest, chosen = cut_rows(labels[train], validation_fraction, seed)
         train, validation = train[rest], train[chosen]
-    _refuse_lost(layout, labels[train], train_examples)
+    _refuse_lost(class_names, labels[train], train_examples)
     return Division(
         train, validation if len(validation) else None, test, tuple(notes)
     )
 
 
-def _refuse_few(layout, labels, drawn, cut):
+def _refuse_few(where, class_names, labels, drawn, cut):
     """Refuses classes that a draw would leave without training images."""
     least = 1 + drawn + cut
-    counts = np.bincount(labels, minlength=len(layout.class_names))
+    counts = np.bincount(labels, minlength=len(class_names))
     few = [
         f"{name!r} ({count})"
-        for name, count in zip(layout.class_names, counts, strict=True)
+        for name, count in zip(class_names, counts, strict=True)
         if count < least
     ]
     if few:
@@ -128,17 +135,17 @@ def _refuse_few(layout, labels, drawn, cut):
             if applies
         )
         raise ValueError(
-            f"{layout.root} has too few images to train on of {', '.join(few)}"
+            f"{where} has too few images to train on of {', '.join(few)}"
             f": {drawn_splits} split is drawn from them, so that every class "
             f"needs {least} at least. Add images, remove the class, or make "
-            "train/, val/ and test/ yourself."
+            "the splits yourself."
         )
 
 
-def _refuse_lost(layout, labels, train_examples):
+def _refuse_lost(class_names, labels, train_examples):
     """Refuses classes that a draw did leave without training images."""
     left = set(labels.tolist())
-    lost = [n for i, n in enumerate(layout.class_names) if i not in left]
+    lost = [n for i, n in enumerate(class_names) if i not in left]
     if lost:
         raise ValueError(
             f"No image of {', '.join(map(repr, lost))} is left to train on, "

@@ -1,0 +1,220 @@
+"""Images a second from a folder of JPEG files, beside bare `tf.data`.
+
+    python benchmarks/input.py --images=512 --json=FILE
+
+Writes files of 500x375 pixels into a temporary folder, and reads them at
+224x224 by turns: as `--dataset=folder:` does for three networks (padded,
+cropped and mirrored, or a random resized crop for each), as a bare `tf.data`
+pipeline does for one view, and as `keras.utils.image_dataset_from_directory`
+with Keras' layers does for one network. No image is kept decoded. Prints
+ratios over the bare pipeline, and the memory that four times as many files
+need more.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from measuring.intervals import estimate
+from measuring.intervals import ratios
+from measuring.json_file import write
+from measuring.machine import describe_machine
+from measuring.memory import peak_rss_mib
+from measuring.turns import Deadline
+from measuring.turns import interleave
+from PIL import Image
+
+from keras_graft import data
+
+WIDTH, HEIGHT, SIDE = 500, 375, 224
+BATCH = 64
+NETWORKS = 3
+# What each side is held against, and the least it should reach.
+FLOORS = {
+    "three views, standard": ("bare", 0.9),
+    "three views, resized_crop": ("bare", 0.6),
+    "one view, standard": ("keras", 1.0),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder) / "images"
+        write_images(root, arguments.images)
+        sides = make_sides(root)
+        for side in sides.values():
+            side()  # Traces it, and brings the files into the page cache.
+        rates = interleave(
+            sides, arguments.rounds, Deadline(60 * arguments.minutes), print
+        )
+        found = summary(rates)
+        if arguments.memory:
+            found["memory_mib_of_four_times_the_files"] = more_memory(root)
+    found["machine"] = describe_machine()
+    print(table(found))
+    write(arguments.json, found)
+
+
+def write_images(root: pathlib.Path, count: int) -> None:
+    """Writes smooth images with some noise, as photographs have it."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        coarse = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        smooth = Image.fromarray(coarse).resize((WIDTH, HEIGHT))
+        noise = rng.integers(-12, 13, (HEIGHT, WIDTH, 3))
+        pixels = np.clip(np.asarray(smooth) + noise, 0, 255).astype(np.uint8)
+        path = root / f"class_{i % 4}" / f"{i:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, quality=90)
+
+
+def make_sides(root: pathlib.Path) -> dict:
+    """By name: a function that reads an epoch, and returns images a second."""
+
+    def graft(augment, num_networks):
+        train = load(root, augment).train
+        batches = data.training_batches(
+            train,
+            batch_size=BATCH,
+            seed=0,
+            augment=augment,
+            num_networks=num_networks,
+        )
+        return batches, len(train) // BATCH
+
+    files = sorted(map(str, root.rglob("*.jpg")))
+    steps = len(files) // BATCH
+    made = {
+        "bare": (bare(files), steps),
+        "keras": (with_keras_layers(root), steps),
+        "three views, standard": graft("standard", NETWORKS),
+        "three views, resized_crop": graft("resized_crop", NETWORKS),
+        "one view, standard": graft("standard", 1),
+    }
+    return {
+        name: lambda batches=batches, steps=steps: rate(batches, steps)
+        for name, (batches, steps) in made.items()
+    }
+
+
+def load(root: pathlib.Path, augment: str) -> data.Splits:
+    return data.load(
+        f"folder:{root}",
+        image_size=SIDE,
+        validation_fraction=0,
+        cache="none",
+        whole=augment == "resized_crop",
+    )
+
+
+def rate(batches: tf.data.Dataset, steps: int) -> float:
+    begin = time.perf_counter()
+    for element in itertools.islice(batches, steps):
+        del element
+    return steps * BATCH / (time.perf_counter() - begin)
+
+
+def bare(files: list[str]) -> tf.data.Dataset:
+    """Decode, resize, crop and flip of one view, as one writes it."""
+
+    def view(path):
+        image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+        image = tf.image.resize(image[:, 62:437], (SIDE + 32, SIDE + 32))
+        image = tf.image.random_crop(image, (SIDE, SIDE, 3))
+        return tf.image.random_flip_left_right(image)
+
+    return (
+        tf.data.Dataset.from_tensor_slices(files)
+        .shuffle(len(files))
+        .repeat()
+        .map(view, tf.data.AUTOTUNE)
+        .batch(BATCH)
+        .prefetch(2)
+    )
+
+
+def with_keras_layers(root: pathlib.Path) -> tf.data.Dataset:
+    layers = keras.Sequential(
+        [
+            keras.layers.RandomTranslation(0.125, 0.125, "constant"),
+            keras.layers.RandomFlip("horizontal"),
+        ]
+    )
+    return (
+        keras.utils.image_dataset_from_directory(
+            root,
+            image_size=(SIDE, SIDE),
+            batch_size=BATCH,
+            crop_to_aspect_ratio=True,
+            verbose=False,
+        )
+        .repeat()
+        .map(lambda x, y: (layers(x, training=True), y), tf.data.AUTOTUNE)
+        .prefetch(2)
+    )
+
+
+def more_memory(root: pathlib.Path) -> float:
+    """MiB that the peak grows by when there are four times as many files."""
+    before = peak_rss_mib(os.getpid())
+    for path in sorted(root.rglob("*.jpg")):
+        for copy in range(3):
+            shutil.copy(path, path.with_name(f"{copy}_{path.name}"))
+    make_sides(root)["three views, resized_crop"]()
+    return peak_rss_mib(os.getpid()) - before
+
+
+def summary(rates: dict[str, list[float]]) -> dict:
+    """Images a second, and each side over the one it is held against."""
+    found: dict = {
+        "images_per_second": {
+            name: estimate(values).median for name, values in rates.items()
+        },
+        "ratios": {},
+    }
+    for name, (other, floor) in FLOORS.items():
+        ratio = estimate(ratios(rates[name], rates[other]))
+        found["ratios"][name] = {
+            "over": other,
+            "floor": floor,
+            "median": ratio.median,
+            "low": ratio.low,
+            "high": ratio.high,
+        }
+    return found
+
+
+def table(found: dict) -> str:
+    lines = [
+        f"  {name:<28}{value:>8.0f} images a second"
+        for name, value in found["images_per_second"].items()
+    ]
+    for name, row in found["ratios"].items():
+        lines.append(
+            f"{name} over {row['over']}: {row['median']:.2f} "
+            f"({row['low']:.2f} to {row['high']:.2f}), floor {row['floor']}"
+        )
+    rest = {k: v for k, v in found.items() if k.startswith("memory")}
+    return "\n".join([*lines, *(json.dumps({k: v}) for k, v in rest.items())])
+
+
+if __name__ == "__main__":
+    main()
