@@ -11,6 +11,7 @@
 | `batches` | `IdentityBatches`: P identities with K images each |
 | `augmentation` | crop, flip and erasing, functions of images and seed |
 | `similarities` | distillation of who is near whom |
+| `callback` | `RetrievalCallback`: networks judged while they train |
 | `loading` | `load`: a benchmark's images, or those of one's own |
 | `layouts`, `identity_folders` | which files there are, and of whom |
 | `image_files`, `pictures` | files with labels; files as pixels |
@@ -29,12 +30,14 @@ _HOMES = {
     "IdentityBatches": "batches",
     "LabelledImages": "loading",
     "Reranking": "reranking",
+    "RetrievalCallback": "callback",
     "RetrievalData": "loading",
     "RetrievalScores": "retrieval",
     "SimilarityDistillation": "similarities",
     "batch_hard_triplet": "losses",
     "circle_loss": "losses",
     "embedding_network": "networks",
+    "embeddings_of": "callback",
     "hold_out_identities": "loading",
     "join": "loading",
     "load": "loading",

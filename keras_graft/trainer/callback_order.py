@@ -81,6 +81,31 @@ class CheckpointCallback(StagedCallback, abc.ABC):
         """
 
 
+class JudgingCallback(StagedCallback, abc.ABC):
+    """A callback that judges the networks by what no compiled metric sees.
+
+    Its logs are there before any other callback looks at them, and
+    `GraftTrainer(monitor=...)` may name one of them.
+
+    Attributes:
+        compared: From the name of each log, without `val_`, to which way is
+            better: `"min"` or `"max"`.
+    """
+
+    stage = Stage.MEASURE
+    compared: dict[str, str] = {}
+
+    @abc.abstractmethod
+    def judged(self) -> dict[str, float]:
+        """Called by `fit` at the end of each epoch.
+
+        Returns:
+            For each name m of `compared` the logs `val_m`, the mean over the
+            networks, and `val_network_0_m`, ...; NaN for a network that tells
+            nothing.
+        """
+
+
 _STAGES = (
     (keras.callbacks.SwapEMAWeights, Stage.WEIGHT_SWAP),
     (GraftCallback, Stage.GRAFT),
@@ -189,6 +214,13 @@ def grafts_of(
 ) -> list[GraftCallback]:
     """The callbacks that graft."""
     return [c for c in callbacks if isinstance(c, GraftCallback)]
+
+
+def judges_of(
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> list[JudgingCallback]:
+    """The callbacks that judge networks."""
+    return [c for c in callbacks if isinstance(c, JudgingCallback)]
 
 
 def checkpoints_of(

@@ -116,7 +116,9 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         Raises:
             ValueError: If there is no such log, or nobody knows the way.
         """
-        return resolved(self.monitor, self.mode, self._scoring)
+        return resolved(
+            self.monitor, self.mode, self._scoring, self.health.logs_of_judges
+        )
 
     def build(self, input_shape=None):
         for k, network in enumerate(self._networks):

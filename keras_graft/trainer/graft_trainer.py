@@ -64,8 +64,9 @@ class GraftTrainer(Evaluated):
             share no layer. A network that is not built yet is built by `fit`.
         distillation: `"mutual"` (a `MutualDistillation()`), a distillation
             term, a list of terms, or None. Defaults to `"mutual"`.
-        monitor: Log by which `best_network` chooses; the networks' own values
-            of it are compared, those in training where nothing is validated.
+        monitor: Log by which `best_network` chooses, a callback's like
+            `"val_mAP"` too; the networks' own values of it are compared,
+            those in training where nothing is validated.
             Defaults to `"val_accuracy"`; without an accuracy, `"val_loss"`.
         fused_batch_norm: Deprecated, like `recompute`: see `accelerate`.
         accelerate: Whether, on a single replica, stock layers run on fused

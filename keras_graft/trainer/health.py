@@ -3,6 +3,8 @@
 import hashlib
 import logging
 from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -46,6 +48,8 @@ class Health:
         self.scores = _flags(trainer, "scores", shape, nan)
         self._choice = Choice(trainer, self.scores)
         self.skipped = SkippedSteps(*shape)
+        # Logs that no compiled metric makes, and which way is better.
+        self.logs_of_judges: dict[str, str] = {}
         # Digests of the weights by position, of this process only.
         self._retired_with: dict[int, str] = {}
 
@@ -260,6 +264,18 @@ class Health:
     @property
     def status(self) -> StatusList:
         return StatusList(self)
+
+    def judged_by(self, judges: Sequence[Any]) -> None:
+        """Takes note of the logs that a `fit` has beside compiled metrics.
+
+        Args:
+            judges: Its callbacks that judge networks.
+        """
+        self.logs_of_judges = {
+            name: mode
+            for judge in judges
+            for name, mode in judge.compared.items()
+        }
 
     def keep_scores(
         self, logs: Mapping[str, float], validated: bool = True

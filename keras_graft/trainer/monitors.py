@@ -1,6 +1,7 @@
 """The log that the best network is chosen by, and which way is better."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -21,10 +22,12 @@ class Monitor:
     Attributes:
         log: Its name, such as `val_accuracy`.
         smaller_is_better: Which way is better.
+        judged: Whether a callback makes it, which needs no validation data.
     """
 
     log: str
     smaller_is_better: bool
+    judged: bool = False
 
     def of_network(self, k: int, validated: bool = True) -> str:
         """The network's own: `val_accuracy` becomes `val_network_0_accuracy`.
@@ -35,12 +38,13 @@ class Monitor:
                 log of the same name tells.
         """
         base = self.log.removeprefix(_VALIDATION)
+        validated = validated or self.judged
         prefix = _VALIDATION if validated and base != self.log else ""
         return f"{prefix}network_{k}_{base}"
 
     @property
     def needs_validation(self) -> bool:
-        return self.log.startswith(_VALIDATION)
+        return self.log.startswith(_VALIDATION) and not self.judged
 
 
 def check_monitor(monitor: Any, mode: Any) -> None:
@@ -65,7 +69,12 @@ def check_monitor(monitor: Any, mode: Any) -> None:
         )
 
 
-def resolved(monitor: str, mode: str, scoring: Scoring | None) -> Monitor:
+def resolved(
+    monitor: str,
+    mode: str,
+    scoring: Scoring | None,
+    judged: Mapping[str, str],
+) -> Monitor:
     """What is monitored, and which way is better.
 
     Where the accuracy is asked for, as it is by default, and none is
@@ -75,17 +84,27 @@ def resolved(monitor: str, mode: str, scoring: Scoring | None) -> Monitor:
         monitor: Name of a log of all networks.
         mode: `"min"`, `"max"`, or `"auto"`: as the metric itself has it.
         scoring: The compiled loss and metrics; None before `compile`.
+        judged: Logs of callbacks that judge networks, without `val_`, and
+            which way is better.
 
     Raises:
         ValueError: If there is no such log, or it does not tell which way
             is better.
     """
     base = monitor.removeprefix(_VALIDATION)
+    if base in judged and base != monitor:
+        mode = judged[base] if mode == "auto" else mode
+        return Monitor(monitor, mode == "min", judged=True)
     known = scoring.compared() if scoring and scoring.is_built else None
     if known is not None and base not in known:
         if monitor == DEFAULT and mode == "auto":
             return Monitor("val_loss", True)
-        names = ", ".join(f"'{name}', 'val_{name}'" for name in known)
+        names = ", ".join(
+            [
+                *(f"'{name}', 'val_{name}'" for name in known),
+                *(f"'val_{name}'" for name in judged),
+            ]
+        )
         raise ValueError(
             f"monitor='{monitor}' is no log that the networks are compared "
             f"by. The compiled loss and metrics give {names}. Give one of "

@@ -11,6 +11,7 @@ from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.optimizers.moving_averages import keep_as_averages
 from keras_graft.optimizers.rates import current_rate
 from keras_graft.trainer.callback_order import grafts_of
+from keras_graft.trainer.callback_order import judges_of
 from keras_graft.trainer.skipped_steps import first_named
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Recorder(keras.callbacks.Callback):
         self._trainer = trainer
         self._callbacks = callbacks
         self._grafts = grafts_of(callbacks)
+        self._judges = judges_of(callbacks)
+        trainer.health.judged_by(self._judges)
         self._validated = validated
         trainer.monitored()
         self._named = False
@@ -56,6 +59,8 @@ class Recorder(keras.callbacks.Callback):
         if line and not self._named:
             _LOG.warning(line)
             self._named = True
+        for judge in self._judges:
+            logs.update(judge.judged())
         trainer.health.keep_scores(logs, self._validated)
         graft_follows = any(g.is_due_after(epoch) for g in self._grafts)
         trainer.health.end_epoch(epoch, graft_follows)
