@@ -8,3 +8,7 @@
 | `division` | which image is trained on, chosen by and tested on |
 | `reader` | `read`: the splits of a run |
 """
+
+from keras_graft.checks import packages
+
+packages.require("Reading image files", packages.IMAGE_FILES)
