@@ -1,7 +1,7 @@
 # make demo   set up, then train the digits recipe into runs/digits
 # make test   set up, then run the tests, two files at a time
 # make lint   check style and formatting
-# make wheel  build dist/*.whl
+# make wheel  build dist/*.whl and the source archive, and check both
 # make tables write the tables of results/README.md and the figures beside it
 # make bench  set up, then compare speeds side by side, for up to 20 minutes;
 #             ARGS=--full takes hours
@@ -27,6 +27,7 @@ lint: $(VENV)/.installed-dev
 wheel: $(VENV)/.installed-dev
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
 
 tables: $(VENV)/.installed
 	$(BIN)/python -m keras_graft.compare.tables results/README.md results
@@ -39,7 +40,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -c constraints.txt -e .
+	$(BIN)/python -m pip install -c constraints.txt -e '.[command]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python

@@ -1,8 +1,12 @@
-"""Trains N networks together and ships one, from a flagfile.
+"""Trains N networks together and ships one.
+
+    python -m keras_graft.launch --dataset=folder:PATH
+
+reads image files of your own, one folder a class. From a flagfile:
 
     python -m keras_graft.launch --flagfile=cifar10.flags --data_dir=DIR
 
-Without a flagfile: the recipe `digits.flags`, on data that installs with the
+Without flags: the recipe `digits.flags`, on data that installs with the
 package. `--help` lists the flags.
 """
 

@@ -17,6 +17,7 @@ from absl import logging as absl_logging
 
 from keras_graft import flags
 from keras_graft import models
+from keras_graft.checks import packages
 from keras_graft.compare import arms
 from keras_graft.compare import study as studies
 from keras_graft.runs.exit_codes import REFUSED
@@ -76,8 +77,13 @@ def main(argv):
     absl_logging.get_absl_handler().setFormatter(PlainFormatter())
     settings = flags.settings()
     try:
+        packages.require("compare", packages.PICTURES)
         study = _study(settings)
-    except (ValueError, absl_flags.Error) as error:
+    except (
+        ValueError,
+        absl_flags.Error,
+        packages.MissingPackageError,
+    ) as error:
         print(f"Error: {error}", file=sys.stderr)
         return REFUSED
     from keras_graft.runs import strategy

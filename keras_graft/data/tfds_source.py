@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 
+from keras_graft.checks import packages
 from keras_graft.data.splits import Split
 
 _PROBE_SECONDS = 4.0
@@ -38,6 +39,7 @@ def read(name: str, data_dir: str | None) -> tuple[Split, Split]:
         DataUnavailableError: If the dataset is absent and cannot be prepared,
             or if what was found is damaged.
     """
+    packages.require(f"The dataset {name}", packages.TFDS)
     import tensorflow_datasets as tfds
 
     root = _root(data_dir)

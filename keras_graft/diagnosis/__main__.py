@@ -13,6 +13,7 @@ import sys
 from absl import app
 from absl import flags
 
+from keras_graft.checks import packages
 from keras_graft.diagnosis import pictures
 from keras_graft.diagnosis import saved_models
 from keras_graft.diagnosis.filter_norms import check_thresholds
@@ -32,7 +33,7 @@ _THRESHOLDS = flags.DEFINE_list(
 def main(argv):
     try:
         report = _run(argv[1:])
-    except ValueError as error:
+    except (ValueError, packages.MissingPackageError) as error:
         sys.exit(printable(f"Error: {error}", kept="\n"))
     try:
         print(report, flush=True)
@@ -52,6 +53,8 @@ def _run(paths):
         saved_models.check_file(path)
     _check_output("json", _JSON.value, (".json",))
     _check_output("plot", _PLOT.value, pictures.FORMATS)
+    if _PLOT.value:
+        packages.require("--plot", packages.PICTURES)
 
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # Most of TensorFlow's start-up lines are of no use beside a table.
@@ -101,5 +104,15 @@ def _check_output(flag, path, endings):
         raise ValueError(f"--{flag}={path}: there is no folder {folder}.")
 
 
+def _parse(argv):
+    """Parses the flags; --help and its like end with 0, not with absl's 1."""
+    try:
+        return flags.FLAGS(argv)
+    except SystemExit:
+        sys.exit(0)
+    except flags.Error as error:
+        sys.exit(printable(f"Error: {error} --help lists the flags."))
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=_parse)

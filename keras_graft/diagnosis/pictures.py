@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_graft.checks import packages
 from keras_graft.diagnosis.table import counted
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ def _figure(path, width, height):
             f"A picture must end with one of {', '.join(FORMATS)}. Received: "
             f"{os.fspath(path)!r}"
         )
+    packages.require("A picture", packages.PICTURES)
     # Imported when a picture is drawn: it takes most of a second. Without
     # pyplot there is no display and no global state; Agg is what it draws on.
     from matplotlib.backends.backend_agg import FigureCanvasAgg

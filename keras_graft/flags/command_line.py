@@ -109,7 +109,7 @@ def parse_or_exit(argv: Sequence[str]) -> list[str]:
     try:
         expansion = flagfiles.expand(argv[1:])
         files = expansion.files
-        _assign(argv[0], expansion, absl_flags.FLAGS)
+        _parse_or_help(argv[0], expansion)
     except (absl_flags.Error, ValueError) as error:
         read = "".join(f"Flagfile read: {file}\n" for file in files)
         text = (
@@ -121,6 +121,15 @@ def parse_or_exit(argv: Sequence[str]) -> list[str]:
     for file in files:
         print(f"Flagfile: {printable(os.fspath(file))}")
     return [argv[0]]
+
+
+def _parse_or_help(program: str, expansion: flagfiles.Expansion) -> None:
+    try:
+        _assign(program, expansion, absl_flags.FLAGS)
+    except SystemExit:
+        # Only absl's --help and its like end the process, with 1 as if a
+        # question were a mistake.
+        sys.exit(0)
 
 
 def _assign(

@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from keras_graft.data.folder.examination import in_threads
 from keras_graft.data.folder.image_file import BadImageError
@@ -27,6 +26,9 @@ def read_pictures(
     Returns:
         uint8, shape [files, height, width, 3]; zeros for a bad file.
     """
+    # After the reader's own, which says what to install.
+    from PIL import Image
+
     height, width = image_shape
     images = np.zeros((len(paths), height, width, 3), np.uint8)
 

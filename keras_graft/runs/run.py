@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_graft import flags
+from keras_graft.checks import packages
+from keras_graft.runs import run_report
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
@@ -264,7 +266,7 @@ def _splits(settings):
         return load_splits(settings)
     except data.DataUnavailableError as error:
         raise RunError(str(error), DATA_UNAVAILABLE) from error
-    except ValueError as error:
+    except (ValueError, packages.MissingPackageError) as error:
         raise RunError(str(error)) from error
 
 
@@ -284,12 +286,13 @@ def _print_start(settings, splits, steps, devices):
         )
     for note in splits.notes:
         print(printable(note, kept="\n"))
+    if packages.missing(packages.PICTURES):
+        print(run_report.NO_PICTURES)
     print(f"Run directory: {settings.workdir}")
 
 
 def _finish(job, monitor, test_logs, seconds, notes, swa, data):
     from keras_graft.runs import results
-    from keras_graft.runs import run_report
     from keras_graft.runs.shipped_mean import shipped_mean
 
     directory, trainer = job.directory, job.trainer

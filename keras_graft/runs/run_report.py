@@ -6,7 +6,13 @@ import html
 import io
 import pathlib
 
+from keras_graft.checks import packages
 from keras_graft.runs.results import RunResults
+
+NO_PICTURES = (
+    "The report has no pictures: matplotlib is not installed. "
+    "pip install 'keras_graft[plot]' brings it."
+)
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
@@ -45,6 +51,40 @@ def report_html(
         f"<b>{results.test_accuracy:.4f}</b> after {results.epochs} epochs "
         f"({results.seconds:.0f} s). {html.escape(results.protocol)}</p>",
         _table(results),
+    ]
+    if packages.missing(packages.PICTURES):
+        parts.append(f"<p>{html.escape(NO_PICTURES)}</p>")
+    else:
+        parts += _pictures(results, history, coefficients)
+    if results.class_names is not None:
+        rows = "".join(
+            f"<li>{html.escape(n)}</li>" for n in results.class_names
+        )
+        parts.append(f"<h2>Classes</h2><ol start='0'>{rows}</ol>")
+    parts.append(f"<h2>Flags</h2><pre>{html.escape(flags_text)}</pre>")
+    body = "\n".join(parts)
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def read_coefficients(
+    path: pathlib.Path,
+) -> dict[str, dict[int, list[float]]]:
+    """Reads `coefficients.csv`; empty if there is none."""
+    found: dict[str, dict[int, list[float]]] = {}
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            for epoch, kernel, *values in csv.reader(file):
+                by_epoch = found.setdefault(kernel, {})
+                by_epoch[int(epoch)] = [float(value) for value in values]
+    return found
+
+
+def _pictures(results, history, coefficients):
+    parts = [
         _section(
             "Accuracy",
             _accuracy_figure(results, history),
@@ -80,31 +120,7 @@ def report_html(
                 "0 they are one network.",
             )
         )
-    if results.class_names is not None:
-        rows = "".join(
-            f"<li>{html.escape(n)}</li>" for n in results.class_names
-        )
-        parts.append(f"<h2>Classes</h2><ol start='0'>{rows}</ol>")
-    parts.append(f"<h2>Flags</h2><pre>{html.escape(flags_text)}</pre>")
-    body = "\n".join(parts)
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body>\n{body}\n</body></html>\n"
-    )
-
-
-def read_coefficients(
-    path: pathlib.Path,
-) -> dict[str, dict[int, list[float]]]:
-    """Reads `coefficients.csv`; empty if there is none."""
-    found: dict[str, dict[int, list[float]]] = {}
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            for epoch, kernel, *values in csv.reader(file):
-                by_epoch = found.setdefault(kernel, {})
-                by_epoch[int(epoch)] = [float(value) for value in values]
-    return found
+    return parts
 
 
 def _validated(results):

@@ -71,7 +71,8 @@ def test_launch_refuses_in_a_blink(tmp_path):
 
 
 def test_launch_help_lists_the_flags_without_tensorflow(tmp_path):
-    _, modules, output, _ = launch(tmp_path, "--help")
+    code, modules, output, _ = launch(tmp_path, "--help")
+    assert code == 0
     for name in flags.Settings._fields:
         assert f"{name}: " in output
     assert "tensorflow" not in modules

@@ -9,3 +9,7 @@
 | `examination` | every file looked at: bad ones, and those that are twice |
 | `reader` | `read`: the splits of a run |
 """
+
+from keras_graft.checks import packages
+
+packages.require("Reading image files", packages.IMAGE_FILES)
