@@ -23,6 +23,7 @@ BOUNDS = {
     "evaluate_21": 1e-6,
     "evaluate_17": 1e-6,
     "graft": 0.0,
+    "gentle": 0.0,
     "run": 0.05,
 }
 
