@@ -133,6 +133,10 @@ def portable_flags(
         run: The run, whose teacher may be trained already or not; None for a
             whole study.
     """
+    teaches = run is not None and bool(run.teacher_model)
+    if teaches and not settings.teachers:
+        # Whether its file is there yet is no matter of the run's flags.
+        settings = settings._replace(teachers=(str(run.teacher),))
     lines = flags.flags_text(settings).splitlines()
     kept = [line for line in lines if not line.startswith(_LOCAL)]
     if run is not None and run.teacher is not None:

@@ -9,6 +9,8 @@ from compare_fixture import make_study
 
 from keras_graft import flags
 from keras_graft.compare import arms
+from keras_graft.compare import outcomes
+from keras_graft.compare import records
 from keras_graft.compare import study as studies
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -120,16 +122,48 @@ def test_a_fork_costs_what_n_networks_cost(tmp_path):
     assert (fork.schedule, fork.swa_start, fork.ship) == ("constant", 0, "mean")
 
 
-def test_every_variant_of_the_search_can_be_meant(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def parsed(flagfile):
+    """Settings of a flagfile of `results/`, and the flags of `compare`."""
     flag_values = absl_flags.FlagValues()
     flags.define(flag_values)
-    absl_flags.DEFINE_list("arms", [], "", flag_values)
-    absl_flags.DEFINE_integer("num_seeds", 5, "", flag_values=flag_values)
-    absl_flags.DEFINE_boolean("report", True, "", flag_values=flag_values)
-    base = flags.parse(
-        ["compare", "--flagfile=results/search/gentle.flags"], flag_values
+    for name in ("arms", "tune_learning_rates", "tune_weight_decays"):
+        absl_flags.DEFINE_list(name, [], "", flag_values)
+    for name in ("num_seeds", "tune_seeds"):
+        absl_flags.DEFINE_integer(name, 5, "", flag_values=flag_values)
+    absl_flags.DEFINE_string("teacher_model", "", "", flag_values)
+    absl_flags.DEFINE_boolean("report", True, "", flag_values)
+    file = ROOT / "results" / flagfile
+    return flags.parse(["compare", f"--flagfile={file}"], flag_values), (
+        flag_values
     )
+
+
+@pytest.mark.parametrize("name", ["core", "longer"])
+def test_a_study_goes_on_from_the_records_in_the_tree(name):
+    base, _ = parsed(f"{name}.flags")
+    found = {r.arm: r for r in records.read(ROOT / f"results/{name}.json")}
+    names = [
+        arm if arm in arms.ARMS else f"{arm.removesuffix('_average')}:average"
+        for arm in found
+    ]
+    pair = (base.learning_rate,), (base.weight_decay,)
+    study = studies.Study(base, arms.resolve(names), 10, *pair, 1, "resnet20")
+    compared = 0
+    for run in studies.arm_runs(study):
+        for record in [
+            found[arm.name] for arm in run.arms if arm.name in found
+        ]:
+            if record.seed == run.seed:
+                settings = studies.settings_of(study, run, study.grid[0])
+                now = outcomes.portable_flags(settings, run)
+                outcomes.refuse_changes(run.folder, record.flags, now)
+                compared += 1
+    assert compared == len(found)
+
+
+def test_every_variant_of_the_search_can_be_meant(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    base, flag_values = parsed("search/gentle.flags")
     assert base.seed >= 100
     resolved = arms.resolve(flag_values["arms"].value)
     files = {path.stem for path in ROOT.glob("results/search/gentle/*.flags")}
