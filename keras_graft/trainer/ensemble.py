@@ -126,6 +126,23 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
                 network.build(views_of(input_shape, self.num_networks)[k])
         self.built = True
 
+    def get_build_config(self):
+        if not self.built:
+            return None
+        return {"networks": [n.get_build_config() for n in self._networks]}
+
+    def build_from_config(self, config):
+        # Also what a file says of the networks that lack it in their own.
+        known = (config or {}).get("networks", [])
+        for network, of_network in zip(self._networks, known, strict=False):
+            if of_network and not network.built:
+                network.build_from_config(of_network)
+        self.built = all(network.built for network in self._networks)
+        if self.built and self.compiled:
+            # Slots must exist before Keras loads their values.
+            with self.distribute_strategy.scope():
+                self.optimizer.build_for(self._networks)
+
     def get_config(self):
         config = super().get_config()
         for name in self.config_lists:

@@ -1,6 +1,7 @@
 """What a Keras user does out of habit works on a trainer."""
 
 import io
+import json
 
 import keras
 import numpy as np
@@ -196,6 +197,31 @@ def test_a_fresh_trainer_is_built_where_its_networks_are(images, tmp_path):
     np.testing.assert_array_equal(
         first.predict(images[0], verbose=0),
         second.predict(images[0], verbose=0),
+    )
+
+
+def test_networks_are_built_by_what_a_build_config_tells(images, tmp_path):
+    # As KerasTuner does it: its `get_best_models` makes a trainer anew.
+    def make(seed):
+        keras.utils.set_random_seed(seed)
+        networks = [
+            keras.Sequential(
+                [keras.layers.Flatten(), keras.layers.Dense(4, name="dense")]
+            )
+            for _ in range(2)
+        ]
+        return make_trainer(networks)
+
+    trained, fresh = make(0), make(1)
+    assert trained.get_build_config() is None
+    trained.fit(*images, verbose=0)
+    trained.save_weights(tmp_path / "found.weights.h5")
+    told = json.loads(json.dumps(trained.get_build_config()))
+    fresh.build_from_config(told)
+    fresh.load_weights(tmp_path / "found.weights.h5")
+    np.testing.assert_array_equal(
+        fresh.predict(images[0], verbose=0),
+        trained.predict(images[0], verbose=0),
     )
 
 
