@@ -89,25 +89,14 @@ def write_images(root: pathlib.Path, count: int) -> None:
 def make_sides(root: pathlib.Path) -> dict:
     """By name: a function that reads an epoch, and returns images a second."""
 
-    def graft(augment, num_networks):
-        train = load(root, augment).train
-        batches = data.training_batches(
-            train,
-            batch_size=BATCH,
-            seed=0,
-            augment=augment,
-            num_networks=num_networks,
-        )
-        return batches, len(train) // BATCH
-
     files = sorted(map(str, root.rglob("*.jpg")))
     steps = len(files) // BATCH
     made = {
         "bare": (bare(files), steps),
         "keras": (with_keras_layers(root), steps),
-        "three views, standard": graft("standard", NETWORKS),
-        "three views, resized_crop": graft("resized_crop", NETWORKS),
-        "one view, standard": graft("standard", 1),
+        "three views, standard": graft(root, "standard", NETWORKS),
+        "three views, resized_crop": graft(root, "resized_crop", NETWORKS),
+        "one view, standard": graft(root, "standard", 1),
     }
     return {
         name: lambda batches=batches, steps=steps: rate(batches, steps)
@@ -115,14 +104,23 @@ def make_sides(root: pathlib.Path) -> dict:
     }
 
 
-def load(root: pathlib.Path, augment: str) -> data.Splits:
-    return data.load(
+def graft(root: pathlib.Path, augment: str, num_networks: int) -> tuple:
+    """Batches as `--dataset=folder:` has them, and how many of an epoch."""
+    train = data.load(
         f"folder:{root}",
         image_size=SIDE,
         validation_fraction=0,
         cache="none",
         whole=augment == "resized_crop",
+    ).train
+    batches = data.training_batches(
+        train,
+        batch_size=BATCH,
+        seed=0,
+        augment=augment,
+        num_networks=num_networks,
     )
+    return batches, len(train) // BATCH
 
 
 def rate(batches: tf.data.Dataset, steps: int) -> float:
@@ -178,7 +176,7 @@ def more_memory(root: pathlib.Path) -> float:
     for path in sorted(root.rglob("*.jpg")):
         for copy in range(3):
             shutil.copy(path, path.with_name(f"{copy}_{path.name}"))
-    make_sides(root)["three views, resized_crop"]()
+    rate(*graft(root, "resized_crop", NETWORKS))
     return peak_rss_mib(os.getpid()) - before
 
 

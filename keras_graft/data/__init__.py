@@ -6,6 +6,7 @@
 | `digits`, `cifar10`, `cifar10_16`, `cifar100` | `read(data_dir)` each |
 | `folder` | a folder of image files of one's own |
 | `npz` | arrays of one's own |
+| `tfds` | any classification dataset of TFDS |
 | `division` | which image is trained on, chosen by and tested on |
 | `tfds_source` | how a TFDS dataset is found, prepared and read |
 | `splits` | `load`: the training, validation and test images of a run |

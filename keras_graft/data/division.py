@@ -62,7 +62,7 @@ def divide(
         given: The split of each image: `"train"`, `"validation"` or
             `"test"`; None: open, to train on or to be drawn.
         class_names: Names of the classes.
-        labels: Class of each image, int32.
+        labels: Class of each image, int32; a class may have none.
         train_examples: How many training images to keep; None: all.
         validation_fraction: Share of them that becomes the validation split;
             0: there is none, and one that is given is not used.
@@ -83,7 +83,8 @@ def divide(
         notes.append("There is no test split: the validation split tests.")
     drawn = not len(test)
     cut = validation_fraction > 0 and not len(validation)
-    _refuse_few(where, class_names, labels[train], drawn, cut)
+    present = np.unique(labels)
+    _refuse_few(where, class_names, present, labels[train], drawn, cut)
     if drawn:
         chosen = stratified_draw(
             labels[train],
@@ -113,20 +114,20 @@ def divide(
     if cut:
         rest, chosen = cut_rows(labels[train], validation_fraction, seed)
         train, validation = train[rest], train[chosen]
-    _refuse_lost(class_names, labels[train], train_examples)
+    _refuse_lost(class_names, present, labels[train], train_examples)
     return Division(
         train, validation if len(validation) else None, test, tuple(notes)
     )
 
 
-def _refuse_few(where, class_names, labels, drawn, cut):
+def _refuse_few(where, class_names, present, labels, drawn, cut):
     """Refuses classes that a draw would leave without training images."""
     least = 1 + drawn + cut
     counts = np.bincount(labels, minlength=len(class_names))
     few = [
-        f"{name!r} ({count})"
-        for name, count in zip(class_names, counts, strict=True)
-        if count < least
+        f"{class_names[label]!r} ({counts[label]})"
+        for label in present
+        if counts[label] < least
     ]
     if few:
         drawn_splits = " and ".join(
@@ -142,10 +143,9 @@ def _refuse_few(where, class_names, labels, drawn, cut):
         )
 
 
-def _refuse_lost(class_names, labels, train_examples):
+def _refuse_lost(class_names, present, labels, train_examples):
     """Refuses classes that a draw did leave without training images."""
-    left = set(labels.tolist())
-    lost = [n for i, n in enumerate(class_names) if i not in left]
+    lost = [class_names[k] for k in np.setdiff1d(present, labels)]
     if lost:
         raise ValueError(
             f"No image of {', '.join(map(repr, lost))} is left to train on, "

@@ -11,7 +11,9 @@ AUGMENTS = (
 )
 BATCHES = ("shared", "own")
 # What a dataset of one's own is read from, as in `folder:PATH`.
-SOURCES = ("folder", "npz")
+SOURCES = ("folder", "npz", "tfds")
+# Those whose images are encoded, and are read when they are asked for.
+IMAGE_SOURCES = ("folder", "tfds")
 RESIZES = ("crop", "pad", "stretch")
 BAD_IMAGES = ("refuse", "skip")
 DISTINCT = ("none", "augment", "regularise")

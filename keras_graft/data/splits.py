@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 
 from keras_graft.data.names import DATASETS
+from keras_graft.data.names import IMAGE_SOURCES
 from keras_graft.data.names import SOURCES
 
 
@@ -173,8 +174,9 @@ def load(
     class; the test split is left as it is.
 
     Args:
-        name: One of `names.DATASETS`, `folder:PATH` for a folder of images, or
-            `npz:PATH` for a file of arrays; see `folder` and `npz`.
+        name: One of `names.DATASETS`, `folder:PATH` for a folder of images,
+            `npz:PATH` for a file of arrays, or `tfds:NAME` for any dataset of
+            TFDS; see `folder`, `npz` and `tfds`.
         data_dir: Folder of the prepared TFDS datasets. None: TFDS' own, which
             is the environment variable TFDS_DATA_DIR or
             ~/tensorflow_datasets. Only datasets of TFDS are read from it.
@@ -183,12 +185,13 @@ def load(
         validation_fraction: Share of the kept training images that becomes
             the validation split, 0 <= fraction < 1. 0: no validation split.
         seed: Seed of both draws, 0 or more.
-        **reading: For `folder:PATH`: `image_size`, `resize`, `bad_images`,
-            `cache`, `cache_dir` and `whole`, as of `folder.reader.read`.
+        **reading: For `folder:PATH` and `tfds:NAME`: `image_size`, `resize`,
+            `bad_images`, `cache`, `cache_dir` and `whole`, as of
+            `folder.reading.read_images`.
 
     Returns:
-        The splits, their images uint8; those of a folder are read when they
-        are asked for.
+        The splits, their images uint8; those of folder:PATH and
+        tfds:NAME are read when they are asked for.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -200,7 +203,8 @@ def load(
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"Unknown dataset {name!r}.{hint} Known: {', '.join(DATASETS)}, "
-            "folder:PATH for a folder of images, and npz:PATH for arrays"
+            "folder:PATH for a folder of images, npz:PATH for arrays, and "
+            "tfds:NAME for a dataset of TFDS"
         )
     # Written so that NaN, which compares false, is refused too.
     if not 0 <= validation_fraction < 1:
@@ -208,14 +212,16 @@ def load(
             "validation_fraction must be in [0, 1). Received: "
             f"validation_fraction={validation_fraction}"
         )
-    if reading and source != "folder":
+    if reading and source not in IMAGE_SOURCES:
         raise ValueError(
-            f"{', '.join(reading)} can only be given for a folder of images, "
-            f"not for {name}."
+            f"{', '.join(reading)} can only be given for folder:PATH and "
+            f"tfds:NAME, not for {name}."
         )
     if colon:
         home = {"folder": "folder.reader"}.get(source, source)
         reader = importlib.import_module(f"keras_graft.data.{home}")
+        if source == "tfds":
+            reading["data_dir"] = data_dir
         return reader.read(
             path,
             train_examples=train_examples,

@@ -42,7 +42,7 @@ def read(name: str, data_dir: str | None) -> tuple[Split, Split]:
     packages.require(f"The dataset {name}", packages.TFDS)
     import tensorflow_datasets as tfds
 
-    root = _root(data_dir)
+    root = root_of(data_dir)
     dataset = tfds.builder_cls(name)
     prepared = root / name / str(dataset.VERSION)
     if not prepared.exists():
@@ -54,7 +54,8 @@ def read(name: str, data_dir: str | None) -> tuple[Split, Split]:
     )
 
 
-def _root(data_dir: str | None) -> pathlib.Path:
+def root_of(data_dir: str | None) -> pathlib.Path:
+    """The folder of the prepared datasets; see `read`."""
     # The same rule as TFDS', which would answer only after a builder is made;
     # and a builder on a damaged directory fails without naming it.
     if data_dir is None:
@@ -141,15 +142,16 @@ def _open(dataset: type, root: pathlib.Path, prepared: pathlib.Path):
     # Without them TFDS would make a builder that knows of no images.
     for name in ("dataset_info.json", "features.json"):
         if not (prepared / name).exists():
-            raise _damaged(prepared, f"{name} is missing")
+            raise damaged(prepared, f"{name} is missing")
     try:
         return dataset(data_dir=root)
     # What is no JSON, or JSON of something else: errors of many kinds.
     except Exception as error:
-        raise _damaged(prepared, f"dataset_info.json: {error}") from error
+        raise damaged(prepared, f"dataset_info.json: {error}") from error
 
 
-def _damaged(prepared: pathlib.Path, why: str) -> DataUnavailableError:
+def damaged(prepared: pathlib.Path, why: str) -> DataUnavailableError:
+    """What is raised for a prepared directory that cannot be read."""
     return DataUnavailableError(
         f"The prepared dataset in {prepared} is incomplete or damaged "
         f"({why}). Delete this directory and start again."
@@ -174,7 +176,7 @@ def _read_split(builder, name: str, prepared: pathlib.Path) -> Split:
     # A split or file that is missing, cut short or has too few images (TFDS
     # counts them): errors of many kinds, with one remedy.
     except Exception as error:
-        raise _damaged(prepared, f"{name} split: {error}") from error
+        raise damaged(prepared, f"{name} split: {error}") from error
     order = np.argsort(columns["id"], kind="stable")
     return Split(
         columns["image"][order], columns["label"][order].astype(np.int32)

@@ -22,7 +22,7 @@ DATA = (
         "Images to train on. folder:PATH is a folder of JPEG, PNG, BMP, GIF "
         "or WebP files of your own: one folder a class, or train/, val/ and "
         "test/ above them; npz:PATH a file of arrays x_train, y_train, x_test "
-        "and y_test, or x and y.",
+        "and y_test, or x and y; tfds:NAME a classification dataset of TFDS.",
     ),
     Spec(
         "data_dir",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
+from keras_graft.data.names import IMAGE_SOURCES
 from keras_graft.flags.definitions import GROUPS
 
 
@@ -57,15 +58,15 @@ RULES = (
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) != "",
+        lambda values: _source(values) in ("folder", "npz"),
         ("data_dir",),
         "what is read is named there",
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) != "folder",
+        lambda values: _source(values) not in IMAGE_SOURCES,
         ("image_size", "resize", "bad_images", "cache"),
-        "only folders of images are read with it",
+        "only folder:PATH and tfds:NAME are read with it",
     ),
     Rule(
         "graft",

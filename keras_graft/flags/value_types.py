@@ -4,11 +4,16 @@ import csv
 import difflib
 import math
 import os
+import re
 
 from absl import flags as absl_flags
 
 from keras_graft.data.names import SOURCES
 
+# A dataset of TFDS that has a name of its own here.
+_IMAGENET = "imagenet2012"
+# With a configuration and a version, if need be.
+_TFDS_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.*]+)?", re.ASCII)
 # Counts end up in TensorFlow's int32 and in seeds.
 _INT32_MAX = 2**31 - 1
 
@@ -120,11 +125,21 @@ class Dataset(Choice):
 
     def __init__(self, names: tuple[str, ...]):
         super().__init__(names)
-        own = ", ".join(f"{source}:PATH" for source in SOURCES)
-        self.syntactic_help += f", {own}"
+        self.syntactic_help += (
+            f", {_IMAGENET}, folder:PATH, npz:PATH, tfds:NAME"
+        )
 
     def parse(self, argument: str) -> str:
+        if argument == _IMAGENET:
+            argument = f"tfds:{_IMAGENET}"
         source, colon, path = argument.partition(":")
+        if colon and source == "tfds":
+            if not _TFDS_NAME.fullmatch(path):
+                raise ValueError(
+                    "after tfds: it must be a name as TFDS has it, such as "
+                    "tfds:beans or tfds:cats_vs_dogs:4.0.1"
+                )
+            return argument
         if colon and source in SOURCES:
             return f"{source}:{Path().parse(path)}"
         return super().parse(argument)

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `resnet8` ... `resnet110` | CIFAR ResNet, arXiv 1512.03385 | 0.08 to 1.7 M |
 | `resnet8_leaky` ... | the same with leaky ReLU | the same |
+| `resnet18`, `resnet34`, `resnet50` | the same for ImageNet | 12 to 26 M |
 | `mobilenetv2` | MobileNetV2, arXiv 1801.04381 | 2.3 M |
 | `vgg16` | VGG-16 with batch normalisation, arXiv 1409.1556 | 14.7 M |
 | `wrn28_10` | Wide ResNet, arXiv 1605.07146 | 36.5 M |

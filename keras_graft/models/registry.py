@@ -16,6 +16,7 @@ if typing.TYPE_CHECKING:
 _LEAKY_SLOPE = 0.01
 
 _RESNET_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+_IMAGENET_DEPTHS = (18, 34, 50)
 
 # name: module of this package, arguments of its function `logits`
 _NETWORKS: dict[str, tuple[str, dict[str, typing.Any]]] = {
@@ -26,6 +27,10 @@ _NETWORKS: dict[str, tuple[str, dict[str, typing.Any]]] = {
             {"depth": n, "negative_slope": _LEAKY_SLOPE},
         )
         for n in _RESNET_DEPTHS
+    },
+    **{
+        f"resnet{n}": ("imagenet_resnet", {"depth": n})
+        for n in _IMAGENET_DEPTHS
     },
     "mobilenetv2": ("mobilenetv2", {}),
     "vgg16": ("vgg", {}),

@@ -12,13 +12,14 @@ from keras_graft.data.distinct import Habits
 from keras_graft.data.distinct import habits_of
 from keras_graft.data.distinct import mixes_labels
 from keras_graft.data.epoch_dataset import EpochDataset
+from keras_graft.data.names import IMAGE_SOURCES
 from keras_graft.data.names import MIXING
 
 
 def load_splits(settings: Any) -> data.Splits:
     """Reads the images of a run."""
     reading = {}
-    if settings.dataset.startswith("folder:"):
+    if settings.dataset.partition(":")[0] in IMAGE_SOURCES:
         reading = {
             "image_size": settings.image_size,
             "resize": settings.resize,

@@ -104,5 +104,5 @@ def test_what_is_no_file_of_arrays_is_refused(tmp_path):
             data.load(f"npz:{tmp_path / name}")
     with pytest.raises(data.DataUnavailableError, match="There is no file"):
         data.load(f"npz:{tmp_path / 'nothing.npz'}")
-    with pytest.raises(ValueError, match="only be given for a folder"):
+    with pytest.raises(ValueError, match="only be given for folder:PATH"):
         data.load(f"npz:{tmp_path / 'nothing.npz'}", image_size=8)

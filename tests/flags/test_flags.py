@@ -110,6 +110,23 @@ def test_unknown_name_is_refused_with_a_hint(parse, argument, hint):
         parse(argument)
 
 
+def test_datasets_of_ones_own_are_paths_or_names(parse, tmp_path):
+    assert parse("--dataset=folder:a b").dataset == f"folder:{tmp_path / 'a b'}"
+    assert parse("--dataset=npz:x.npz").dataset == f"npz:{tmp_path / 'x.npz'}"
+    name = "tfds:cats_vs_dogs:4.0.1"
+    assert parse(f"--dataset={name}", "--data_dir=x").dataset == name
+    assert parse("--dataset=imagenet2012").dataset == "tfds:imagenet2012"
+    for wrong in ("folder:", "tfds:", "tfds:../x", "tfds:a b", "files:x"):
+        with pytest.raises(
+            absl_flags.IllegalFlagValueError, match="it must|It"
+        ):
+            parse(f"--dataset={wrong}")
+    with pytest.raises(ValueError, match="--data_dir=.* has no meaning"):
+        parse("--dataset=folder:x", "--data_dir=y")
+    with pytest.raises(ValueError, match="--resize=pad has no meaning"):
+        parse("--resize=pad")
+
+
 def test_unknown_flag_is_refused_with_a_hint(parse):
     with pytest.raises(
         absl_flags.UnrecognizedFlagError, match="Did you mean: epochs"

@@ -98,7 +98,8 @@ def paper(name, *arguments):
 
 def test_every_recipe_of_the_paper_is_tested_here():
     recipes = [r for r in flagfiles.recipes() if r.startswith("paper/")]
-    assert recipes == sorted(f"paper/{name}.flags" for name in ARMS)
+    names = [*ARMS, "imagenet_resnet18", "imagenet_resnet50"]
+    assert recipes == sorted(f"paper/{name}.flags" for name in names)
 
 
 @pytest.mark.parametrize("name", ARMS)
@@ -125,6 +126,26 @@ def test_the_baseline_is_the_recipe_of_the_paper():
     assert not values.graft
     assert values.mutual_weight == 0.0
     assert values.teachers == ()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_imagenet_has_the_recipe_of_the_code(name):
+    values = paper(f"imagenet_{name}")
+    assert values.dataset == "tfds:imagenet2012"
+    assert values.model == name
+    assert values.image_size == 224
+    assert values.augment == "resized_crop"
+    # Its validation images test and choose.
+    assert values.validation_fraction == 0.0
+    assert values.epochs == 90
+    assert values.batch_size == 256
+    assert values.learning_rate == 0.1
+    assert values.learning_rate_spread == "none"
+    assert values.schedule == "cosine"
+    assert values.momentum == 0.9
+    assert values.weight_decay == 1e-4
+    for flag, value in GRAFT.items():
+        assert getattr(values, flag) == value
 
 
 @pytest.mark.parametrize("name", ["kd", "grafting_plus"])

@@ -51,6 +51,30 @@ def test_parameters_are_as_published(name, millions):
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("resnet18", 11_689_512),
+        pytest.param("resnet34", 21_797_672, marks=pytest.mark.slow),
+        ("resnet50", 25_557_032),
+    ],
+)
+def test_parameters_for_imagenet_are_those_of_torchvision(name, parameters):
+    network = models.build(name, num_classes=1000, input_shape=(64, 64, 3))
+
+    assert count_trainable(network) == parameters
+    # A stem of stride 4 and three stages of stride 2.
+    assert network.get_layer("pool").input.shape[1:3] == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_networks_for_imagenet_take_images_of_a_single_pixel(name):
+    network = models.build(name, 2, input_shape=(1, 1, 1), width=0.03)
+    logits = network(np.full((3, 1, 1, 1), 200, "uint8"))
+    assert logits.shape == (3, 2)
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(
     ("name", "filters"),
     [("resnet32", 1136), ("resnet56", 2032), ("mobilenetv2", 17544)],
 )

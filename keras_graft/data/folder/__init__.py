@@ -7,7 +7,8 @@
 | `file_images` | images that are decoded when they are asked for |
 | `kept_images` | where decoded images are kept |
 | `examination` | every file looked at: bad ones, and those that are twice |
-| `reader` | `read`: the splits of a run |
+| `reading` | images as the splits of a run, wherever they are stored |
+| `reader` | `read`: a folder as the splits of a run |
 """
 
 from keras_graft.checks import packages

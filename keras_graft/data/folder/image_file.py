@@ -4,8 +4,10 @@ Whatever a file holds comes out as red, green and blue of 8 bits each, the way
 up that the camera noted, what is transparent on white.
 """
 
+import io
 import math
 import os
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,13 +35,16 @@ class BadImageError(Exception):
     """A file cannot be used as an image; the message says why."""
 
 
-def size_of(path: str | os.PathLike) -> tuple[int, int]:
+def size_of(source: Any) -> tuple[int, int]:
     """Reads the width and height of an image from its first bytes.
+
+    Args:
+        source: Path of a file, or what has `read()` and gives its bytes.
 
     Raises:
         BadImageError: If it is no image, or too small or too large.
     """
-    with _opened(path) as image:
+    with _opened(source) as image:
         width, height = image.size
     if min(width, height) < SMALLEST_SIDE:
         raise BadImageError(
@@ -54,11 +59,11 @@ def size_of(path: str | os.PathLike) -> tuple[int, int]:
     return width, height
 
 
-def read_image(path: str | os.PathLike, side: int) -> Image.Image:
+def read_image(source: Any, side: int) -> Image.Image:
     """Reads an image, or the first one of an animation.
 
     Args:
-        path: A file of a format and size that `size_of` lets through.
+        source: As of `size_of`, of a format and size that it lets through.
         side: Pixels at a side that the image will be brought to. A JPEG of a
             camera is decoded at a half, a quarter or an eighth of its size
             where that leaves twice as many, in a fraction of the time.
@@ -69,7 +74,7 @@ def read_image(path: str | os.PathLike, side: int) -> Image.Image:
     Raises:
         BadImageError: If the file is cut short or damaged.
     """
-    with _opened(path) as image:
+    with _opened(source) as image:
         try:
             shorter = min(image.size)
             least = [-(-n * 2 * side // shorter) for n in image.size]
@@ -185,9 +190,11 @@ def _scaled(image, width, height, box=None):
     return image.resize((width, height), Image.Resampling.BILINEAR, box)
 
 
-def _opened(path):
+def _opened(source):
     try:
-        return Image.open(path, formats=_FORMATS)
+        if not isinstance(source, str | os.PathLike):
+            source = io.BytesIO(source.read())
+        return Image.open(source, formats=_FORMATS)
     except Image.UnidentifiedImageError as error:
         raise BadImageError("no image, or a damaged one") from error
     except Exception as error:
