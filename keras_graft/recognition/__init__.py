@@ -6,6 +6,7 @@
 | `expected_values` | the metrics' expected values over the orders of ties |
 | `distances` | distances of queries and gallery, in blocks |
 | `reranking` | k-reciprocal re-ranking |
+| `rankings`, `report` | the nearest images; a page of them |
 | `networks` | `embedding_network`: a backbone, a neck, identities |
 | `losses` | batch-hard triplet and circle loss |
 | `batches` | `IdentityBatches`: P identities with K images each |
@@ -29,6 +30,7 @@ _HOMES = {
     "CircleLoss": "losses",
     "IdentityBatches": "batches",
     "LabelledImages": "loading",
+    "RankedLists": "rankings",
     "Reranking": "reranking",
     "RetrievalCallback": "callback",
     "RetrievalData": "loading",
@@ -41,7 +43,9 @@ _HOMES = {
     "hold_out_identities": "loading",
     "join": "loading",
     "load": "loading",
+    "ranked_lists": "rankings",
     "retrieval_metrics": "retrieval",
+    "retrieval_report": "report",
     "retrieval_scores": "retrieval",
     "shipped_model": "networks",
 }

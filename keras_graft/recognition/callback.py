@@ -197,16 +197,17 @@ def _embedder(network: keras.Model, images: np.ndarray, output: str) -> Any:
         return tf.cast(found, "float32")
 
     shape = (None, *images.shape[1:])
-    # One trace whatever the last batch's size.
-    return tf.function(
-        embed, input_signature=[tf.TensorSpec(shape, images.dtype)]
+    # One trace whatever the last batch's size, made here: TensorFlow warns of
+    # functions that are made in a loop and traced when they are called.
+    return tf.function(embed).get_concrete_function(
+        tf.TensorSpec(shape, images.dtype)
     )
 
 
 def _embedded(embedder, images, batch_size):
     return np.concatenate(
         [
-            embedder(images[i : i + batch_size])
+            embedder(tf.constant(images[i : i + batch_size]))
             for i in range(0, len(images), batch_size)
         ]
     )

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from keras_graft.checks.numbers import is_whole
+from keras_graft.data import digits
 from keras_graft.recognition.identity_folders import identity_files
 from keras_graft.recognition.image_files import ImageFiles
 from keras_graft.recognition.image_files import Problems
@@ -18,7 +19,11 @@ from keras_graft.recognition.pictures import read_pictures
 from keras_graft.recognition.queries import draw_queries
 from keras_graft.recognition.queries import hold_out
 
-DATASETS = (*MARKET_LIKE, "msmt17", "folder")
+DATASETS = (*MARKET_LIKE, "msmt17", "folder", "digits")
+
+_PERSON = (256, 128)
+# Of the digits: those before it are trained on, the others judged.
+_FIRST_JUDGED_DIGIT = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,8 +94,8 @@ class RetrievalData:
 
 def load(
     name: str,
-    folder: str | os.PathLike,
-    image_shape: tuple[int, int] = (256, 128),
+    folder: str | os.PathLike | None = None,
+    image_shape: tuple[int, int] | None = None,
     camera_pattern: str | None = None,
     seed: int = 0,
 ) -> RetrievalData:
@@ -104,9 +109,13 @@ def load(
         name: `"market1501"`, `"duke"` (DukeMTMC-reID), `"cuhk03"` (its new
             protocol, CUHK03-NP: the folder of the labelled or of the detected
             boxes), `"msmt17"`; `"market_layout"` for any folder in Market's
-            layout; `"folder"` for one folder an identity.
-        folder: Where its files are, as they were unpacked.
+            layout; `"folder"` for one folder an identity; `"digits"` for
+            scikit-learn's: 0 to 4 are trained on, every image of 5 to 9 is
+            looked for among all others of them, as for CUB-200-2011.
+        folder: Where its files are, as they were unpacked; `"digits"` has
+            none.
         image_shape: (height, width) in pixels that images are stretched to.
+            Defaults to (256, 128); digits stay as they are.
         camera_pattern: For `"folder"`: a regular expression with one group
             that finds the camera in a file's name, such as `"_c(\\d)"`. None:
             there are no cameras.
@@ -130,6 +139,11 @@ def load(
             "`camera_pattern` is for 'folder': the others' names tell the "
             f"camera. Received: camera_pattern={camera_pattern!r} with {name!r}"
         )
+    if name == "digits":
+        return _digits(folder, image_shape)
+    if folder is None:
+        raise ValueError(f"{name!r} is read from a `folder`: give it.")
+    image_shape = _PERSON if image_shape is None else image_shape
     if len(image_shape) != 2 or not all(is_whole(n, 1) for n in image_shape):
         raise ValueError(
             "`image_shape` must be (height, width), whole numbers from 1 on. "
@@ -159,6 +173,24 @@ def load(
             f"{shared[0]}: what is measured is no recognition of new ones."
         )
     return RetrievalData(**parts, notes=tuple(notes))
+
+
+def _digits(folder, image_shape) -> RetrievalData:
+    for given, value in (("folder", folder), ("image_shape", image_shape)):
+        if value is not None:
+            raise ValueError(
+                f"'digits' come with scikit-learn, 8 x 8 pixels, so that "
+                f"`{given}` has no meaning. Received: {value!r}"
+            )
+    train, test = digits.read(None)
+    images = np.concatenate([train.images, test.images])
+    ids = np.concatenate([train.labels, test.labels]).astype(np.int64)
+    # A camera for each image: it alone is taken out where it is the query.
+    everything = LabelledImages(images, ids, np.arange(len(ids)))
+    judged = everything.take(ids >= _FIRST_JUDGED_DIGIT)
+    return RetrievalData(
+        everything.take(ids < _FIRST_JUDGED_DIGIT), judged, judged
+    )
 
 
 def _read(files: ImageFiles, image_shape, problems) -> LabelledImages:

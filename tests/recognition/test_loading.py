@@ -196,6 +196,8 @@ def test_patterns_that_find_no_camera_are_refused(own, pattern, message):
         ({"name": "market"}, "Known: market1501, duke, cuhk03"),
         ({"image_shape": (8,)}, "height, width"),
         ({"camera_pattern": "(.)"}, "is for 'folder'"),
+        ({"folder": None}, "is read from a `folder`"),
+        ({"name": "digits"}, "`folder` has no meaning"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, arguments, message):
@@ -210,6 +212,19 @@ def test_a_folder_that_is_not_there_is_unavailable(tmp_path, name):
     if name != "folder":
         with pytest.raises(DataUnavailableError, match="is missing"):
             load(name, tmp_path)
+
+
+def test_digits_are_looked_for_among_themselves():
+    found = load("digits")
+    assert sorted(set(found.train.ids)) == [0, 1, 2, 3, 4]
+    assert sorted(set(found.query.ids)) == [5, 6, 7, 8, 9]
+    assert len(found.train) == 901 and len(found.query) == 896
+    pixels = found.query.images.reshape(896, -1).astype("float32")
+    sides = (pixels, found.query.ids, found.query.cameras)
+    # Pixels alone do well; the image itself is not among what is found.
+    got = retrieval_metrics(*sides, *sides)
+    assert 0.5 < got["mAP"] < 0.8
+    assert 0.95 < got["rank_1"] < 1
 
 
 def test_joined_sets_share_no_identity_and_no_camera():
