@@ -59,6 +59,7 @@ def test_run_directory_holds_what_is_promised(digits_run):
         "network_1.keras",
         "shipped.keras",
         "report.html",
+        "card.md",
     }
     assert expected <= {path.name for path in folder.iterdir()}
     assert not list(folder.glob("*.tmp")) + list(folder.glob(".*"))

@@ -11,6 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import yaml
 from launching import launch_here
 from PIL import Image
 
@@ -62,6 +63,22 @@ def test_names_of_classes_are_in_results_report_and_beside_the_network(trained):
     assert beside == {"class_names": names, "resize": "crop"}
     assert (
         "<li>mid &lt;b&gt;</li><li>öl</li>" in (run / "report.html").read_text()
+    )
+
+
+def test_card_lies_beside_what_ships_and_its_lines_run(trained, monkeypatch):
+    run = trained[0] / "run"
+    text = (run / "card.md").read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    (metric,) = front["model-index"][0]["results"][0]["metrics"]
+    accuracy = json.loads((run / "results.json").read_text())["test_accuracy"]
+    assert metric["value"] == pytest.approx(accuracy, abs=1e-4)
+    assert "0. dark\n1. mid \\<b\\>\n2. öl\n" in text
+    monkeypatch.chdir(run)
+    names = {"images": np.zeros((2, 8, 8, 3), "uint8")}
+    exec(text.split("```python\n")[1].split("```")[0], names)
+    np.testing.assert_allclose(
+        names["probabilities"].numpy().sum(axis=-1), 1, rtol=1e-6
     )
 
 

@@ -18,7 +18,8 @@
 | `progress` | one bar for the whole run |
 | `run_logs` | `history.csv` and `coefficients.csv` |
 | `results` | `results.json` and the closing summary |
-| `report` | `report.html` and its pictures |
+| `model_card` | `card.md`: what ships, for model hubs |
+| `run_report` | `report.html` and its pictures |
 
 Nothing here imports TensorFlow before it is needed.
 """

@@ -292,6 +292,7 @@ def _print_start(settings, splits, steps, devices):
 
 
 def _finish(job, monitor, test_logs, seconds, notes, swa, data):
+    from keras_graft.runs import model_card
     from keras_graft.runs import results
     from keras_graft.runs.shipped_mean import shipped_mean
 
@@ -328,6 +329,7 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
         found, measured.history, coefficients, job.flags_text
     )
     write_atomically(directory.report, page)
+    write_atomically(directory.card, model_card.card(found, job.settings))
     # Last: a run with this file is finished.
     write_atomically(directory.results, found.to_json())
     summary = results.summary(

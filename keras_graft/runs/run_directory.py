@@ -51,6 +51,7 @@ class RunDirectory:
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
         self.shipped = self.path / "shipped.keras"
+        self.card = self.path / "card.md"
         self.classes = self.path / "classes.json"
         self.images = self.path / "images.csv"
         self.tensorboard = self.path / "tensorboard"

@@ -1,0 +1,177 @@
+"""`card.md`: what ships, said in the form that model hubs read.
+
+Front matter in YAML, of which JSON is a part, so that any name is quoted; then
+Markdown. Nothing of the machine is in it, since it is there to be published.
+"""
+
+import json
+import os
+from typing import Any
+
+from keras_graft import flags
+from keras_graft.runs.results import MEAN
+from keras_graft.runs.results import RunResults
+from keras_graft.structure.printable import printable
+from keras_graft.version import __version__
+
+_TO_FILL_IN = "to fill in"
+
+
+def card(results: RunResults, settings: Any) -> str:
+    """The card of a finished run.
+
+    Args:
+        results: The run's results.
+        settings: The run's flags.
+
+    Returns:
+        Text that is the same for the same run, wherever it was trained.
+    """
+    dataset = _dataset(settings.dataset)
+    parts = [
+        _front_matter(results, dataset),
+        f"# {_plain(settings.model)} on {_plain(dataset)}",
+        _introduction(results, settings),
+        "## Use\n\n" + _use(results),
+        "## Data\n\n" + _data(results, settings, dataset),
+        "## Procedure\n\n" + _procedure(settings, dataset),
+        "## Accuracy\n\n" + _accuracy(results),
+        "## Licence\n\n"
+        f"- Of this model: {_TO_FILL_IN}\n"
+        f"- Of the images that it was trained on: {_TO_FILL_IN}\n",
+    ]
+    return "\n\n".join(parts)
+
+
+def _dataset(name):
+    """The name without the place of a folder."""
+    source, colon, path = name.partition(":")
+    return printable(f"{source}:{os.path.basename(path)}" if colon else name)
+
+
+def _file_name(path):
+    return printable(os.path.basename(path))
+
+
+def _plain(text):
+    """A name that Markdown shows as it is."""
+    shown = printable(text)
+    return "".join(f"\\{c}" if c in "\\`*_[]<>#|&" else c for c in shown)
+
+
+def _quoted(text):
+    return json.dumps(printable(text), ensure_ascii=False)
+
+
+def _front_matter(results, dataset):
+    name = f"{results.model} on {dataset}"
+    return "\n".join(
+        [
+            "---",
+            "library_name: keras",
+            "pipeline_tag: image-classification",
+            "tags: [keras, keras_graft, image-classification]",
+            f"license: other  # {_TO_FILL_IN}: a hub's short name, or these:",
+            f"license_name: {_TO_FILL_IN}",
+            f"license_link: {_TO_FILL_IN}",
+            "metrics: [accuracy]",
+            "model-index:",
+            f"  - name: {_quoted(name)}",
+            "    results:",
+            "      - task:",
+            "          type: image-classification",
+            "        dataset:",
+            f"          name: {_quoted(dataset)}",
+            f"          type: {_quoted(dataset)}",
+            "          split: test",
+            "        metrics:",
+            "          - type: accuracy",
+            f"            value: {results.test_accuracy:.4f}",
+            "---",
+        ]
+    )
+
+
+def _introduction(results, settings):
+    which = (
+        f"The mean of the weights of {results.num_networks} networks"
+        if results.selected == MEAN
+        else f"The best of {results.num_networks} networks"
+        if results.num_networks > 1
+        else "One network"
+    )
+    taught = "with" if settings.mutual_weight else "without"
+    together = (
+        f" that were trained together, {taught} mutual distillation"
+        if results.num_networks > 1
+        else ""
+    )
+    return (
+        f"{which}{together}: an ordinary Keras model for "
+        f"{results.output['classes']} classes, made by keras_graft "
+        f"{__version__}."
+    )
+
+
+def _use(results):
+    height, width, channels = results.input["shape"]
+    lines = [
+        "```python",
+        "import keras",
+        "",
+        'model = keras.models.load_model("shipped.keras")',
+        f"# images: shape [n, {height}, {width}, {channels}], pixels 0 to 255.",
+        "probabilities = keras.ops.softmax(model.predict(images))",
+        "```",
+        "",
+        "Keras alone reads it. It normalises pixels inside and returns logits, "
+        "in the order of the classes:",
+        "",
+    ]
+    if results.class_names is None:
+        lines.append(f"class numbers, 0 to {results.output['classes'] - 1}.")
+    else:
+        lines += [
+            f"{i}. {_plain(name)}" for i, name in enumerate(results.class_names)
+        ]
+    return "\n".join(lines)
+
+
+def _data(results, settings, dataset):
+    shape = "x".join(map(str, results.input["shape"]))
+    text = f"{_plain(dataset)}, as images of {shape} (height, width, channels)."
+    if ":" in settings.dataset:
+        text += f" Brought to that size by `--resize={settings.resize}`."
+    return text + f"\n\nWhere the images are from, and of what: {_TO_FILL_IN}."
+
+
+def _procedure(settings, dataset):
+    # Without what says where things lie on the machine that trained it.
+    public = settings._replace(
+        workdir=None,
+        data_dir=None,
+        dataset=dataset,
+        teachers=tuple(map(_file_name, settings.teachers)),
+        initial_network=settings.initial_network
+        and _file_name(settings.initial_network),
+    )
+    text = flags.flags_text(public)
+    return f"The flags of `python -m keras_graft.launch`:\n\n```\n{text}```"
+
+
+def _accuracy(results):
+    rows = [f"| this model | {results.test_accuracy:.4f} |"]
+    if results.num_networks > 1:
+        rows.append(
+            f"| all {results.num_networks} networks, their probabilities "
+            f"averaged | {results.ensemble_test_accuracy:.4f} |"
+        )
+    return "\n".join(
+        [
+            "| | test accuracy |",
+            "| --- | --- |",
+            *rows,
+            "",
+            f"One run, seed {results.seed}. {_plain(results.protocol)}",
+        ]
+    )
