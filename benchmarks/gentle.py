@@ -91,17 +91,17 @@ def summary(found: dict[str, list[dict]]) -> list[dict]:
     Args:
         found: By side: what it answered in each turn.
     """
-    base = [answer["seconds"] for answer in found["none"]]
     rows = []
     for side, answers in found.items():
-        own = [answer["seconds"] for answer in answers]
-        rows.append(
-            {
-                "side": side,
-                "seconds": own,
-                "over_none": dataclasses.asdict(estimate(ratios(own, base))),
-            }
-        )
+        row: dict = {"side": side}
+        for key in ("seconds", "cpu_seconds"):
+            own = [answer[key] for answer in answers]
+            base = [answer[key] for answer in found["none"]]
+            row[key] = own
+            row[f"{key}_over_none"] = dataclasses.asdict(
+                estimate(ratios(own, base))
+            )
+        rows.append(row)
     return rows
 
 
@@ -110,12 +110,15 @@ def lines(rows: list[dict]) -> list[str]:
     turns = len(rows[0]["seconds"])
     text = [f"{turns} turns; a step over one without a graft, median"]
     for row in rows:
-        ratio, step = row["over_none"], estimate(row["seconds"])
-        text.append(
-            f"{row['side']:<12}{ratio['median']:8.4f}  "
-            f"{ratio['low']:.4f} to {ratio['high']:.4f}"
-            f"{1000 * step.median:10.2f} ms"
-        )
+        step = estimate(row["seconds"])
+        line = f"{row['side']:<10}{1000 * step.median:9.2f} ms"
+        for key, name in (("seconds", "time"), ("cpu_seconds", "CPU time")):
+            ratio = row[f"{key}_over_none"]
+            line += (
+                f"   {name} {ratio['median']:.4f} "
+                f"[{ratio['low']:.4f}, {ratio['high']:.4f}]"
+            )
+        text.append(line)
     return text
 
 

@@ -23,6 +23,9 @@ from keras_graft.grafting.sources import PeerSource
 from keras_graft.optimizers.rates import rated
 from keras_graft.optimizers.rates import starting_rate
 
+# Weights that are moved side by side: enough for all threads.
+_AT_A_TIME = 8
+
 
 class StepSource(PeerSource):
     """Moves weights of all live networks after every K-th step.
@@ -85,8 +88,12 @@ class StepSource(PeerSource):
         @tf.function(autograph=False)
         def move(live, *given):
             prepared = self._prepared(live, *given)
+            done: list[list] = []
             for i, site in enumerate(sites):
-                self._move_site(i, site, live, prepared)
+                # Not all at once: copies of the weights take memory.
+                before = done[i - _AT_A_TIME] if i >= _AT_A_TIME else []
+                with tf.control_dependencies(before):
+                    done.append(self._move_site(i, site, live, prepared))
 
         return move
 
@@ -97,6 +104,7 @@ class StepSource(PeerSource):
         old = [tf.convert_to_tensor(v.value) for v in site.variables]
         moved = self._moved(i, tf.stack(list(map(_blendable, old))), prepared)
         there = tf.unstack(live > 0)
+        written = []
         for k, new in enumerate(tf.unstack(moved)):
             variable = site.variables[k]
             if variable.constraint is not None:
@@ -104,6 +112,8 @@ class StepSource(PeerSource):
             # NaN in a network that is passed over stays what it is.
             new = tf.where(there[k], tf.cast(new, old[k].dtype), old[k])
             variable.value.assign(new)
+            written.append(new)
+        return written
 
     def follow(
         self, optimizers: Sequence[Any], first_rates: Sequence[Any]

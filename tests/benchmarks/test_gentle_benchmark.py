@@ -24,11 +24,12 @@ def test_every_side_moves_within_the_epoch_that_is_measured(tmp_path):
 
 
 def test_steps_are_held_against_those_without_a_graft():
-    found = {
-        "none": [{"seconds": s} for s in (1.0, 2.0, 4.0)],
-        "mean": [{"seconds": s} for s in (1.01, 2.02, 4.4)],
-    }
-    none, mean = gentle.summary(found)
-    assert none["over_none"]["median"] == 1
-    assert mean["over_none"]["median"] == pytest.approx(1.01)
+    def answers(*seconds):
+        return [{"seconds": s, "cpu_seconds": 2 * s} for s in seconds]
+
+    none, mean = gentle.summary(
+        {"none": answers(1.0, 2.0, 4.0), "mean": answers(1.01, 2.02, 4.4)}
+    )
+    assert none["seconds_over_none"]["median"] == 1
+    assert mean["cpu_seconds_over_none"]["median"] == pytest.approx(1.01)
     assert "1.0100" in gentle.lines([none, mean])[-1]
