@@ -200,3 +200,20 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_is_made(
     assert ended[0] == code
     assert message in ended[1]
     assert not (tmp_path / "run").exists()
+
+
+def test_classes_of_different_sizes_can_weigh_the_same(tmp_path):
+    images = write_classes(tmp_path / "images", {"few": 8, "many": 72})
+    arguments = (
+        "--num_networks=1",
+        f"--dataset=folder:{images}",
+        "--batch_size=16",
+        "--learning_rate=0.02",
+        "--epochs=3",
+        "--class_balance=weight",
+        "--swa_start=0.5",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert launch_here(*arguments) == (0, "")
+    flags_text = (tmp_path / "run" / "flags.txt").read_text()
+    assert "--class_balance=weight\n" in flags_text

@@ -10,6 +10,7 @@ AUGMENTS = (
     "mixup",
 )
 BATCHES = ("shared", "own")
+CLASS_BALANCES = ("none", "sample", "weight")
 # What a dataset of one's own is read from, as in `folder:PATH`.
 SOURCES = ("folder", "npz", "tfds")
 # Those whose images are encoded, and are read when they are asked for.

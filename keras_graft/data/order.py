@@ -6,6 +6,7 @@ from batch to batch, so a run that starts at epoch 3 sees what epoch 3 of an
 uninterrupted run sees.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from keras_graft.checks.numbers import is_whole
@@ -63,6 +64,48 @@ def permutation(
         return tf.random.experimental.stateless_shuffle(
             tf.range(num_examples), seed_pair(seed, ORDER, epoch, stream)
         )
+
+
+def balanced_draw(
+    labels: np.ndarray,
+    count: int,
+    seed: int,
+    epoch: int | tf.Tensor,
+    stream: int = 0,
+) -> tf.Tensor:
+    """Examples of an epoch in which every class is seen equally often.
+
+    Which example of a class is drawn anew each time, so that one of a small
+    class comes several times and one of a large class may not come.
+
+    Args:
+        labels: Class of each example, int, shape [n].
+        count: How many to draw.
+        seed: Seed of the run.
+        epoch: Epoch, counted from 0.
+        stream: As of `permutation`.
+
+    Returns:
+        int32 tensor of shape [count], each in 0 ... n-1; the classes that are
+        there have the same number of them, to within one.
+    """
+    by_class = np.argsort(labels, kind="stable").astype(np.int32)
+    _, starts, sizes = np.unique(
+        labels[by_class], return_index=True, return_counts=True
+    )
+    # On accelerators other than GPUs the numbers would be different ones.
+    with tf.device("CPU:0"):
+        place = seed_pair(seed, ORDER, epoch, stream)
+        classes = tf.random.experimental.stateless_shuffle(
+            tf.range(count) % len(sizes), fold_in(place, 0)
+        )
+        # In float64, whose whole numbers are exact.
+        shares = tf.random.stateless_uniform(
+            [count], fold_in(place, 1), dtype=tf.float64
+        )
+        inside = shares * tf.gather(sizes.astype(np.float64), classes)
+        positions = tf.gather(starts, classes) + tf.cast(inside, tf.int64)
+        return tf.gather(by_class, positions)
 
 
 def steps_per_epoch(

@@ -2,12 +2,14 @@
 
 The graph picks a batch of images from memory, or has them read from files,
 augments it as a whole and hands it on. However many networks see an image, it
-is read once. What a batch holds is a function of the seed, the epoch
-and the step alone.
+is read once. What a batch holds is a function of the seed, the epoch and the
+step alone.
 """
 
+import functools
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from keras_graft.data import augment as augmentation
@@ -18,6 +20,7 @@ from keras_graft.data.distinct import Habits
 from keras_graft.data.distinct import mixes_labels
 from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BATCHES
+from keras_graft.data.names import CLASS_BALANCES
 from keras_graft.data.names import MIXING
 from keras_graft.data.randaugment import randaugment
 from keras_graft.data.splits import Split
@@ -37,6 +40,7 @@ def training_batches(
     initial_epoch: int = 0,
     steps_per_epoch: int | None = None,
     habits: Sequence[Habits] | None = None,
+    class_balance: str = "none",
 ) -> tf.data.Dataset:
     """Batches to train on, epoch after epoch without end.
 
@@ -57,23 +61,30 @@ def training_batches(
         steps_per_epoch: Batches of an epoch; None: all.
         habits: For each network what makes its images and labels others
             than its peers'; they come on top of `augment`. None: nothing.
+        class_balance: `"sample"`: every class is seen equally often, see
+            `order.balanced_draw`; `"weight"`: every class weighs the same in
+            the loss; `"none"`: classes are as large as they are.
 
     Returns:
-        Dataset of `(x, y)`; give `fit` its `steps_per_epoch`. x is one tensor
-        of shape [batch, height, width, channels], or where the networks see
-        different images a dict of such tensors with the keys `network_0` ...
+        Dataset of `(x, y)`, or of `(x, y, weight)` with
+        `class_balance="weight"`; give `fit` its `steps_per_epoch`. x is one
+        tensor of shape [batch, height, width, channels], or where the networks
+        see different images a dict of such tensors with the keys `network_0`
+        ...
         It is uint8 without augmentation, with `standard` and `resized_crop`,
         else float32;
         pixels are 0 to 255. y is an int32 tensor of shape [batch], or a dict
         like x with `batches="own"`; with `cutmix` and `mixup`
         float32 class probabilities of shape [batch, classes], and where
-        habits mix or smooth labels a dict of those.
+        habits mix or smooth labels a dict of those. Weights are float32 of
+        shape [batch], 1 on average, or a dict where y is one.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
     _check_member("augment", augment, AUGMENTS)
     _check_member("batches", batches, BATCHES)
+    _check_member("class_balance", class_balance, CLASS_BALANCES)
     own_habits = list(habits or [Habits()] * num_networks)
     own_labels = mixes_labels(own_habits)
     if (augment in MIXING or own_labels) and num_classes is None:
@@ -97,6 +108,7 @@ def training_batches(
         )
     steps = order.steps_per_epoch(len(split), batch_size, steps_per_epoch)
     num_orders = num_networks if batches == "own" else 1
+    class_weights = _class_weights(split.labels)
     read = batch_views.reader(split, augment)
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
@@ -106,7 +118,11 @@ def training_batches(
     @tf.autograph.experimental.do_not_convert
     def steps_of(epoch):
         orders = [
-            order.permutation(len(split), seed, epoch, stream)
+            order.balanced_draw(
+                split.labels, steps * batch_size, seed, epoch, stream
+            )
+            if class_balance == "sample"
+            else order.permutation(len(split), seed, epoch, stream)
             for stream in range(num_orders)
         ]
         rows = tf.reshape(
@@ -160,11 +176,17 @@ def training_batches(
             for k in range(num_networks)
         ]
         plain = augment == "none" and all(h == Habits() for h in own_habits)
-        return _element(
+        element = _element(
             views,
             shares_images=plain and batches == "shared",
             shares_labels=not own_labels and batches == "shared",
         )
+        if class_balance != "weight":
+            return element
+        weights = tf.nest.map_structure(
+            functools.partial(_weights, class_weights), element[1]
+        )
+        return *element, weights
 
     return without_autotuning(
         tf.data.Dataset.counter(initial_epoch)
@@ -172,6 +194,22 @@ def training_batches(
         .map(batch_of, batch_views.parallel(split), deterministic=True)
         .prefetch(2)
     )
+
+
+def _class_weights(labels):
+    """What makes every class count the same, 1 on average over examples."""
+    sizes = np.bincount(labels)
+    present = np.count_nonzero(sizes)
+    shares = len(labels) / (present * np.maximum(sizes, 1))
+    return tf.constant(shares, tf.float32)
+
+
+def _weights(class_weights, labels):
+    """Weight of each example, from its class or from those mixed in it."""
+    if labels.dtype.is_integer:
+        return tf.gather(class_weights, labels)
+    pad = labels.shape[-1] - len(class_weights)
+    return tf.linalg.matvec(labels, tf.pad(class_weights, [[0, pad]]))
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:

@@ -4,6 +4,7 @@ from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BAD_IMAGES
 from keras_graft.data.names import BATCHES
 from keras_graft.data.names import CACHES
+from keras_graft.data.names import CLASS_BALANCES
 from keras_graft.data.names import DATASETS
 from keras_graft.data.names import DISTINCT
 from keras_graft.data.names import RESIZES
@@ -83,6 +84,16 @@ DATA = (
         "every network. standard: pad, crop and flip; resized_crop: a part of "
         "8 to 100 percent, enlarged, and flip; the others come on top of "
         "standard.",
+    ),
+    Spec(
+        "class_balance",
+        "none",
+        Choice(CLASS_BALANCES),
+        "What is done about classes of different sizes. sample: each is seen "
+        "equally often, images of small ones several times; weight: each "
+        "weighs the same in the loss; none: nothing. Accuracies are of the "
+        "images as they are.",
+        quiet=True,
     ),
     Spec(
         "batches",

@@ -127,6 +127,7 @@ class TrainingData(EpochDataset):
                 initial_epoch=epoch,
                 steps_per_epoch=settings.steps_per_epoch,
                 habits=habits(settings),
+                class_balance=settings.class_balance,
             )
         )
 

@@ -160,7 +160,7 @@ def statistics_images(batches: TrainingData) -> np.ndarray:
     """
     first = batches.from_epoch(0).take(batches.steps_per_epoch)
     images: list[np.ndarray] = []
-    for x, _ in first:
+    for x, *_ in first:
         images.append(_first_view(x).numpy())
         if (len(images) + 1) * images[0].nbytes > _STATISTICS_BYTES:
             break

@@ -272,6 +272,7 @@ def test_two_replicas_share_the_batches_of_one(two_replicas):
         ({"augment": "autoaugment"}, "augment must be one of none, standard"),
         ({"batches": "mine"}, "batches must be one of shared, own. .*'mine'"),
         ({"augment": "cutmix", "num_classes": None}, "give num_classes"),
+        ({"class_balance": "all"}, "class_balance must be one of none, sample"),
         ({"num_networks": 0}, "num_networks=0"),
         ({"initial_epoch": -1}, "initial_epoch=-1"),
         ({"batch_size": 44}, "batch larger than the data"),
@@ -281,3 +282,56 @@ def test_two_replicas_share_the_batches_of_one(two_replicas):
 def test_bad_arguments_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         batches_of(**changes)
+
+
+def unbalanced(count=60):
+    """40 images of class 0, 15 of class 2, 5 of class 3; none of class 1."""
+    labels = np.repeat([0, 2, 3], [40, 15, 5]).astype(np.int32)
+    images = np.zeros((count, 8, 8, 3), np.uint8)
+    images[:] = np.arange(count)[:, None, None, None]
+    return Split(images, labels)
+
+
+def test_balanced_batches_show_every_class_equally_often():
+    arguments = {"batch_size": 6, "seed": 0, "class_balance": "sample"}
+    batches = pipeline.training_batches(unbalanced(), **arguments)
+    shown = take(batches, 20)
+    for epoch in (shown[:10], shown[10:]):
+        labels = np.concatenate([y for _, y in epoch])
+        np.testing.assert_array_equal(np.bincount(labels), [20, 0, 20, 20])
+    rows = np.concatenate([x[:, 0, 0, 0] for x, _ in shown])
+    labels = np.concatenate([y for _, y in shown])
+    np.testing.assert_array_equal(labels, unbalanced().labels[rows])
+    # Every image of the smallest class comes, and often.
+    assert np.bincount(rows)[55:].min() >= 3
+    begun = pipeline.training_batches(
+        unbalanced(), initial_epoch=1, **arguments
+    )
+    for (x, _), (again, _) in zip(shown[10:], take(begun, 10), strict=True):
+        np.testing.assert_array_equal(x, again)
+    own = pipeline.training_batches(
+        unbalanced(), num_networks=2, batches="own", **arguments
+    )
+    x, _ = take(own, 1)[0]
+    assert (x["network_0"] != x["network_1"]).any()
+
+
+def test_weighted_batches_weigh_every_class_the_same():
+    arguments = {"batch_size": 60, "seed": 0, "class_balance": "weight"}
+    (_, y, weights), *_ = take(
+        pipeline.training_batches(unbalanced(), **arguments), 1
+    )
+    sums = [weights[y == k].sum() for k in (0, 2, 3)]
+    np.testing.assert_allclose(sums, [20, 20, 20], rtol=1e-6)
+    mixed = pipeline.training_batches(
+        unbalanced(),
+        augment="mixup",
+        num_classes=5,
+        num_networks=2,
+        batches="own",
+        **arguments,
+    )
+    _, y, weights = take(mixed, 1)[0]
+    of_class = np.array([0.5, 0, 20 / 15, 4, 0])
+    for name in ("network_0", "network_1"):
+        np.testing.assert_allclose(weights[name], y[name] @ of_class, rtol=1e-5)
