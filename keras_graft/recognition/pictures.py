@@ -34,7 +34,7 @@ def read_pictures(
 
     def read(place):
         try:
-            picture = read_image(paths[place])
+            picture = read_image(paths[place], max(height, width))
         except BadImageError as error:
             return error
         if picture.size != (width, height):

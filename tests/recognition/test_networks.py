@@ -121,6 +121,7 @@ def test_every_backbone_by_name_can_leave_out_its_last_halving(name):
         np.testing.assert_array_equal(own, copied)
 
 
+@pytest.mark.slow
 def test_applications_end_in_a_finer_map_too():
     backbone = keras.applications.MobileNetV2(
         include_top=False, weights=None, input_shape=(64, 32, 3), alpha=0.35
