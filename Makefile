@@ -3,6 +3,7 @@
 # make lint   check style and formatting
 # make wheel  build dist/*.whl and the source archive, and check both
 # make tables write the tables of results/README.md and the figures beside it
+# make docs   build the documentation site into site/, its links checked
 # make bench  set up, then compare speeds side by side, for up to 20 minutes;
 #             ARGS=--full takes hours
 #
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint wheel tables bench
+.PHONY: demo test lint wheel tables docs bench
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m keras_graft.launch --workdir=runs/digits
@@ -32,6 +33,9 @@ wheel: $(VENV)/.installed-dev
 tables: $(VENV)/.installed
 	$(BIN)/python -m keras_graft.compare.tables results/README.md results
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m mkdocs build --strict
+
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
@@ -50,3 +54,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -c constraints.txt -e '.[bench]'
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e '.[docs]'
+	touch $@

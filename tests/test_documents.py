@@ -16,7 +16,7 @@ DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in (
         "*.md",
-        "docs/*.md",
+        "docs/**/*.md",
         "results/*.md",
         "benchmarks/*.md",
         "keras_graft/*/README.md",

@@ -44,17 +44,6 @@ def test_twenty_lines_learn_the_digits(finished):
 
 
 @pytest.mark.slow
-def test_a_pretrained_base_is_fine_tuned_in_two_phases(tmp_path):
-    text = (ROOT / "docs" / "own_model.md").read_text("utf-8")
-    code = text.rpartition("```python\n")[2].partition("```")[0]
-    (tmp_path / "fine_tuning.py").write_text(code, encoding="utf-8")
-    done = python(tmp_path, "fine_tuning.py")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("There is no convolution kernel to graft") == 1
-    accuracy = float(re.search(r"test accuracy: (\S+)$", done.stdout, re.M)[1])
-    assert accuracy > 0.9
-
-
 def test_what_they_ship_needs_nothing_of_this_package(finished):
     folder, _ = finished
     done = python(
