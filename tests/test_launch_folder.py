@@ -217,3 +217,9 @@ def test_classes_of_different_sizes_can_weigh_the_same(tmp_path):
     assert launch_here(*arguments) == (0, "")
     flags_text = (tmp_path / "run" / "flags.txt").read_text()
     assert "--class_balance=weight\n" in flags_text
+
+
+def test_runs_on_other_data_need_no_pillow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_graft.data.folder.image_file", None)
+    with lost_images_named():
+        pass

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Imports go down this list only, and never sideways between two names of one
 # line: a part of the package never imports its neighbour.
 ORDER = (
-    ("__main__", "compare", "launch"),
+    ("__main__", "compare", "launch", "predict"),
     ("runs",),
     ("checkpoint", "recognition"),
     ("trainer",),

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from keras_graft.checks import packages
 from keras_graft.data.folder.layout import ImageFile
 from keras_graft.data.folder.layout import Layout
 from keras_graft.data.folder.reading import read_images
@@ -45,6 +46,7 @@ def read(name: str, data_dir: str | None = None, **reading: Any) -> Splits:
         DataUnavailableError: If it is absent and cannot be prepared, or
             damaged.
     """
+    packages.require(f"The dataset tfds:{name}", packages.TFDS)
     import tensorflow_datasets as tfds
 
     root = root_of(data_dir)

@@ -10,7 +10,7 @@ from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 
-# How TensorFlow tells of an error in the reading of a batch.
+# How an error in the reading of a batch is told, by TensorFlow too.
 _BAD_IMAGE = re.compile(r"BadImageError: (.*)")
 
 _DISK_ERRORS = tuple(
@@ -87,22 +87,15 @@ def out_of_memory_named(settings):
 @contextlib.contextmanager
 def lost_images_named():
     """Names an image that could be read before, and now cannot."""
-    import tensorflow as tf
-
-    from keras_graft.data.folder.image_file import BadImageError
-
     try:
         yield
-    except (BadImageError, tf.errors.OpError) as error:
-        found = _BAD_IMAGE.search(str(error))
-        if isinstance(error, BadImageError):
-            reason = str(error)
-        elif found is None:
+    except Exception as error:
+        # Of no type that is imported here, for that needs Pillow.
+        found = _BAD_IMAGE.search(f"{type(error).__name__}: {error}")
+        if found is None:
             raise
-        else:
-            reason = found[1]
         raise RunError(
-            f"An image could be read when the run began, and now cannot: "
-            f"{reason}. Bring it back, and start the same command again: it "
+            "An image could be read when the run began, and now cannot: "
+            f"{found[1]}. Bring it back, and start the same command again: it "
             "goes on from the newest checkpoint."
         ) from error

@@ -1,0 +1,122 @@
+"""What a shipped network says of image files."""
+
+import csv
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+from builders import small_network
+from keras import layers
+
+from keras_graft.predict import main
+
+sys.path.append(str(pathlib.Path(__file__).parent / "data"))
+
+from image_folders import write_image  # noqa: E402
+from PIL import Image  # noqa: E402
+
+NAMES = ["dark", "<red>", "grün"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run directory whose network knows colors, and images of them."""
+    folder = tmp_path_factory.mktemp("predict")
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Rescaling(1 / 25)(inputs)
+    x = layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(inputs, layers.Dense(3)(x))
+    network.set_weights(
+        [np.array([[-1.0, 1, 0], [-1, 0, 1], [0, 0, 0]]), np.array([5.0, 0, 0])]
+    )
+    network.save(folder / "shipped.keras")
+    (folder / "classes.json").write_text(
+        json.dumps({"class_names": NAMES, "resize": "stretch"})
+    )
+    images = folder / "images"
+    (images / "deeper").mkdir(parents=True)
+    for name, color in (("a.png", "black"), ("deeper/b.jpg", "red")):
+        Image.new("RGB", (20, 10), color).save(images / name)
+    Image.new("RGB", (10, 20), (0, 255, 0)).save(images / "c d.webp")
+    (images / "notes.txt").touch()
+    return folder
+
+
+def test_classes_are_named_with_their_probabilities(run, capsys):
+    images = run / "images"
+    assert main([str(run), str(images)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    # Logits are 5, 0, 0 of black, and -5.2, 10.2, 0 of red.
+    first = np.exp(5) / (np.exp(5) + 2)
+    assert lines == [
+        f"{images / 'a.png'}: dark {first:.3f}",
+        f"{images / 'c d.webp'}: grün 1.000",
+        f"{images / 'deeper' / 'b.jpg'}: <red> 1.000",
+    ]
+    one = [str(run / "shipped.keras"), str(images / "a.png"), "--top=2"]
+    assert main(one) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{images / 'a.png'}: dark {first:.3f}, ")
+    assert said.count(",") == 1
+
+
+def test_csv_has_every_class_of_every_image(run, tmp_path):
+    file = tmp_path / "out.csv"
+    assert main([str(run), str(run / "images"), f"--csv={file}"]) == 0
+    with open(file, newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["class"] for row in rows] == ["dark", "grün", "<red>"]
+    for row in rows:
+        shares = [float(row[name]) for name in NAMES]
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+        assert NAMES[int(np.argmax(shares))] == row["class"]
+
+
+def test_a_bad_image_is_named_and_the_others_are_told(run, tmp_path, capsys):
+    (tmp_path / "text.jpg").write_text("no image")
+    write_image(tmp_path / "good.png")
+    assert main([str(run), str(tmp_path), str(tmp_path / "none.png")]) == 1
+    told = capsys.readouterr()
+    assert f"{tmp_path / 'text.jpg'} cannot be used: no image" in told.err
+    assert "none.png cannot be used: No such file" in told.err
+    assert f"{tmp_path / 'good.png'}: " in told.out
+
+
+def test_classes_without_names_have_numbers(run, tmp_path, capsys):
+    (tmp_path / "a.keras").write_bytes((run / "shipped.keras").read_bytes())
+    image = run / "images" / "a.png"
+    assert main([str(tmp_path / "a.keras"), str(image)]) == 0
+    assert f"{image}: 0 0.9" in capsys.readouterr().out
+
+
+def test_what_cannot_be_meant_is_refused(run, tmp_path, capsys):
+    image = str(run / "images" / "a.png")
+    (tmp_path / "text.keras").write_text("no network")
+    small_network().save(tmp_path / "grey.keras")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "shipped.keras").write_bytes((run / "shipped.keras").read_bytes())
+    classes = other / "classes.json"
+    for network, message, text in (
+        (tmp_path / "none", "There is no file", ""),
+        (tmp_path, f"no file {tmp_path / 'shipped.keras'}", ""),
+        (tmp_path / "text.keras", "is no saved Keras model", ""),
+        (tmp_path / "grey.keras", "takes inputs of shape (None, 8, 8, 1)", ""),
+        (other, "does not hold the names of the classes", "[]"),
+        (other, "names 1 classes, and the network has 3", None),
+    ):
+        if text is None:
+            text = json.dumps({"class_names": ["a"], "resize": "pad"})
+        classes.write_text(text)
+        assert main([str(network), image]) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="^1$"):
+        main([str(run)])
+    assert "the following arguments are required" in capsys.readouterr().err
+    assert main([str(run), str(other)]) == 1
+    assert "There is no image in" in capsys.readouterr().err
+    assert main([str(run), image, "--top=0"]) == 1
+    assert main([str(run), image, f"--csv={tmp_path / 'no' / 'x.csv'}"]) == 1
