@@ -61,6 +61,16 @@ def test_cifar_recipes_have_the_schedule_of_the_paper(name):
     assert values.graft
 
 
+def test_recipe_for_own_images_is_what_the_results_recommend():
+    values = parse("--flagfile=own_images.flags", "--dataset=folder:x")
+    assert values.dataset.startswith("folder:")
+    assert values.num_networks == 2
+    assert values.mutual_weight == 1.0
+    assert not values.graft
+    assert values.learning_rate_spread == "none"
+    assert values.swa_start == 0.75
+
+
 def test_augmented_recipe_changes_the_augmentation_only():
     base = parse("--flagfile=cifar100.flags", "--workdir=x")
     values = parse("--flagfile=cifar100_augmented.flags", "--workdir=x")
