@@ -75,6 +75,11 @@ def test_a_later_epoch_is_that_of_an_uninterrupted_run(per_identity):
     later = first_batches(batches, 1, steps)
     for one, other in zip(whole[steps:], later, strict=True):
         keras.tree.map_structure(np.testing.assert_array_equal, one, other)
+    # Another epoch holds other batches.
+    assert any(
+        (one["embedding"] != other["embedding"]).any()
+        for (_, one), (_, other) in zip(whole[:steps], later, strict=True)
+    )
     x, y = later[0]
     assert (x["network_0"] != x["network_1"]).any()
     assert set(y) == {"logits", "embedding"}
