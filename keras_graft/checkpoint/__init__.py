@@ -3,7 +3,7 @@
 | module | what it holds |
 | --- | --- |
 | `files` | checkpoints on disk: whole, verified, two kept |
-| `manifest` | what a checkpoint's files must be |
+| `manifest`, `array_file` | what a checkpoint's files must be |
 | `training_state`, `callback_states` | what is in a checkpoint |
 | `strict_json`, `state_schema` | the form that it must have to be read |
 | `run_checkpoint` | `RunCheckpoint`, which saves and restores |

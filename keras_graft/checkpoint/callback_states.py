@@ -14,19 +14,22 @@ from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import check
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.distribution.keras_gaps import STOCK_CALLBACKS
+from keras_graft.structure.printable import printable
 
 _LOG = logging.getLogger(__name__)
 
 # Prefix of the arrays' names in a checkpoint.
 PREFIX = "callback/"
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# What counts epochs, or is the number of one: at most those that are done.
+_OF_EPOCHS = ("wait", "best_epoch", "stopped_epoch")
 # By name the form of what a callback without `get_state` remembers.
 _ATTRIBUTES: tuple[tuple[type, dict[str, Any]], ...] = (
     *STOCK_CALLBACKS.items(),
     (
         InvalidFilterMonitor,
-        {"before": list[_Count] | None, "history": list[list[_Count]]},
+        {"before": list[_Count], "history": list[list[_Count]]},
     ),
 )
 
@@ -59,6 +62,7 @@ def restore_states(
     callbacks: Sequence[keras.callbacks.Callback],
     states: dict[str, Any],
     arrays: dict[str, np.ndarray],
+    epochs: int,
 ) -> None:
     """Gives the callbacks their states again.
 
@@ -69,6 +73,7 @@ def restore_states(
         callbacks: The callbacks of a `fit`.
         states: What `read_states` returned.
         arrays: Likewise.
+        epochs: How many are done.
 
     Raises:
         ContentError: With the name of the callback, if its state is not one
@@ -82,15 +87,16 @@ def restore_states(
     named = _named(callbacks)
     for name, callback in named.items():
         if name in decoded:
-            _set(callback, decoded[name], f"callbacks.{name}")
+            _set(callback, decoded[name], f"callbacks.{name}", epochs)
         else:
             _LOG.warning(
-                "The checkpoint holds no state of %s: it starts anew.", name
+                "The checkpoint holds no state of %s: it starts anew.",
+                printable(name),
             )
     for name in states.keys() - named.keys():
         _LOG.warning(
             "The checkpoint holds a state of %s, which `fit` was not given.",
-            name,
+            printable(name),
         )
     if unused:
         raise ContentError(f"unexpected: {min(unused)}, which no state names")
@@ -129,7 +135,7 @@ def _get(callback):
     return {name: getattr(callback, name) for name in _attributes(callback)}
 
 
-def _set(callback, state, entry):
+def _set(callback, state, entry, epochs):
     if _has_own_state(callback):
         try:
             callback.set_state(state)
@@ -142,6 +148,13 @@ def _set(callback, state, entry):
         raise ContentError(f"its entry `{entry}` must hold {', '.join(forms)}")
     for name, value in state.items():
         check(value, forms[name], f"{entry}.{name}")
+        if name in _OF_EPOCHS and value > epochs:
+            raise ContentError(
+                f"its entry `{entry}.{name}` is {value}, and {epochs} epochs "
+                "are done"
+            )
+    if isinstance(callback, InvalidFilterMonitor):
+        _check_counts(callback, state, entry, epochs)
     if state.get("best_weights"):
         _check_weights(callback.model, state["best_weights"], entry)
     for name, value in state.items():
@@ -153,6 +166,23 @@ def _refused_by(callback, entry, error):
         f"its entry `{entry}` is no state of {type(callback).__name__} "
         f"({type(error).__name__}: {error})"
     )
+
+
+def _check_counts(monitor, state, entry, epochs):
+    """Refuses what is not of this model's filters, or of other epochs."""
+    most = monitor.total_filters
+    counts = {f"history[{i}]": c for i, c in enumerate(state["history"])}
+    for name, count in {"before": state["before"], **counts}.items():
+        if len(count) != len(most) or any(np.greater(count, most)):
+            raise ContentError(
+                f"its entry `{entry}.{name}` is {count}, and the networks "
+                f"have {most} filters"
+            )
+    if len(counts) > epochs:
+        raise ContentError(
+            f"its entry `{entry}.history` is of {len(counts)} epochs, and "
+            f"{epochs} are done"
+        )
 
 
 def _check_weights(model, values, entry):

@@ -5,6 +5,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from keras_graft.checks.numbers import is_number
+from keras_graft.structure.printable import printable
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,7 +39,7 @@ def warn_of_rates(before: Sequence | None, now: Sequence) -> None:
     _LOG.warning(
         "This trainer is compiled with other learning rates than the "
         "checkpoint's run (%s). %s",
-        changes,
+        printable(changes),
         counts,
     )
 
@@ -49,7 +52,10 @@ def as_json(rates: Any) -> Any:
 def _named(rate):
     if isinstance(rate, dict):
         config = rate.get("config")
-        start = config.get("initial_learning_rate") if config else None
+        start = None
+        # From a file, which may hold anything here.
+        if isinstance(config, dict):
+            start = config.get("initial_learning_rate")
         name = rate.get("class_name", "schedule")
-        return name if start is None else f"{name}({start:g})"
+        return f"{name}({start:g})" if is_number(start) else str(name)
     return f"{rate:g}" if isinstance(rate, float) else str(rate)

@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from keras_graft.checkpoint.array_file import read_arrays
 from keras_graft.checkpoint.manifest import ARRAYS
 from keras_graft.checkpoint.manifest import FORMAT
 from keras_graft.checkpoint.manifest import MANIFEST
@@ -37,6 +38,7 @@ from keras_graft.checkpoint.manifest import fingerprint
 from keras_graft.checkpoint.manifest import verify
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.checks.plain_files import read_plain
 
 KEPT = 2
 # What is in the making here has a name that nobody else gives.
@@ -144,8 +146,8 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
     """
     try:
         epoch = verify(path)
-        arrays = _read_arrays(path / ARRAYS)
-        state = parse((path / STATE).read_bytes(), dict[str, Any])
+        arrays = read_arrays(path / ARRAYS)
+        state = parse(read_plain(path / STATE), dict[str, Any])
     except ContentError as error:
         raise CheckpointError(
             f"{path / STATE} cannot be used: {error}"
@@ -253,24 +255,6 @@ def _entries(directory):
         return list(directory.iterdir()) if directory.is_dir() else []
     except OSError as error:
         raise CheckpointError(f"{directory} cannot be read: {error}") from error
-
-
-def _read_arrays(path):
-    """The arrays of a file, or a CheckpointError with the entry's name."""
-    name = "the list of its entries"
-    arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for name in file.files:
-                arrays[name] = file[name]
-                if not isinstance(arrays[name], np.ndarray):
-                    raise ValueError("it is no array")
-    # A foreign file fails inside of NumPy, zipfile and zlib in any way.
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {name}: {type(error).__name__}: {error}"
-        ) from error
-    return arrays
 
 
 def _publish(temporary, final):

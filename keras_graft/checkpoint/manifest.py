@@ -9,6 +9,8 @@ import msgspec
 
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.checks.plain_files import other_kind
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.structure.printable import printable
 
 FORMAT = 1
@@ -16,6 +18,8 @@ ARRAYS = "arrays.npz"
 STATE = "state.json"
 MANIFEST = "manifest.json"
 NAME = re.compile(r"epoch-(\d{6,})")
+# What `fit` can count.
+MAX_EPOCHS = 2**31 - 1
 
 
 class Fingerprint(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,7 +33,7 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     """The content of `manifest.json`."""
 
     format: int
-    epoch: Annotated[int, msgspec.Meta(ge=0)]
+    epoch: Annotated[int, msgspec.Meta(ge=0, le=MAX_EPOCHS)]
     files: dict[str, Fingerprint]
 
 
@@ -43,7 +47,11 @@ def verify(path):
     for name in (ARRAYS, STATE):
         expected = manifest.files.get(name)
         if not (path / name).is_file():
-            raise CheckpointError(f"{path} lacks the file {name}")
+            kind = other_kind(path / name)
+            raise CheckpointError(
+                f"{path} lacks the file {name}"
+                + (f": {kind} has its name" if kind else "")
+            )
         found = fingerprint(path / name)
         if found != expected:
             raise CheckpointError(
@@ -61,7 +69,7 @@ def _said(fingerprint):
 
 def _manifest(path):
     try:
-        data = (path / MANIFEST).read_bytes()
+        data = read_plain(path / MANIFEST)
         # Another format may have other entries.
         form = parse(data, dict[str, Any]).get("format")
         if type(form) is not int:

@@ -24,6 +24,7 @@ from keras_graft.checkpoint.state_schema import not_finite
 from keras_graft.checkpoint.state_schema import refuse_impossible_arrays
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.training_state import assign_arrays
+from keras_graft.checkpoint.training_state import names_of_variances
 from keras_graft.checkpoint.training_state import read_arrays
 from keras_graft.checkpoint.training_state import refuse_other_variables
 from keras_graft.checkpoint.versions import made_by
@@ -180,7 +181,9 @@ class RunCheckpoint(CheckpointCallback):
         }
         with _named(self._found):
             refuse_other_variables(trainer, arrays)
-            refuse_impossible_arrays(self._state, arrays)
+            refuse_impossible_arrays(
+                self._state, arrays, names_of_variances(trainer)
+            )
         assign_arrays(trainer, arrays)
         self._assigned = True
 
@@ -243,7 +246,12 @@ class RunCheckpoint(CheckpointCallback):
             for name, values in self._state.history.items()
         }
         with _named(found):
-            restore_states(self._others, self._state.callbacks, found.arrays)
+            restore_states(
+                self._others,
+                self._state.callbacks,
+                found.arrays,
+                self._epoch,
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._epoch is None:

@@ -26,17 +26,30 @@ def parse(data: bytes | str, form: Any) -> Any:
         A value of that type.
 
     Raises:
-        ContentError: If it is no JSON, or of another form.
+        ContentError: If it is no JSON, or of another form, or a name is
+            there twice in one object.
     """
     try:
         if isinstance(data, bytes):
             data = data.decode("utf-8")
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=_each_once)
     except RecursionError as error:
         raise ContentError("it is nested too deeply") from error
+    except ContentError:
+        raise
     except ValueError as error:
         raise ContentError(f"it is no JSON ({error})") from error
     return check(value, form)
+
+
+def _each_once(pairs):
+    """An object of JSON; of two entries with one name, which one counts?"""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ContentError(f"its entry `{name}` is there twice")
+        found[name] = value
+    return found
 
 
 def check(value: Any, form: Any, name: str = "") -> Any:

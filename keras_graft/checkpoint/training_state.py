@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.checkpoint.manifest import CheckpointError
+from keras_graft.structure.graph import sublayers
 
 # A variable whose copies on the replicas differ has an entry for each of
 # the others, such as `network_0/0003/mean@1`.
@@ -57,6 +58,25 @@ def read_arrays(trainer: Any) -> dict[str, np.ndarray]:
             if copy.tobytes() != copies[0].tobytes():
                 arrays[f"{name}{_REPLICA}{replica}"] = copy
     return arrays
+
+
+def names_of_variances(trainer: Any) -> set[str]:
+    """The names among `training_variables` of BatchNormalization's variances.
+
+    Args:
+        trainer: A `GraftTrainer`, built and compiled.
+    """
+    held = {
+        id(layer.moving_variance)
+        for network in trainer.networks
+        for layer in _layers_in(network)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    return {
+        name
+        for name, variable in training_variables(trainer).items()
+        if id(variable) in held
+    }
 
 
 def assign_arrays(trainer: Any, arrays: dict[str, np.ndarray]) -> None:
@@ -150,6 +170,12 @@ def _wrong_types(variables, arrays):
 def _saved_type(variable):
     dtype = tf.as_dtype(keras.backend.standardize_dtype(variable.dtype))
     return _without_bfloat16(np.zeros((), dtype.as_numpy_dtype)).dtype
+
+
+def _layers_in(layer):
+    for inner in sublayers(layer):
+        yield inner
+        yield from _layers_in(inner)
 
 
 def _state_of(network):

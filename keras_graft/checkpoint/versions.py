@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.distribution.workers import worker_of
+from keras_graft.structure.printable import printable
 from keras_graft.version import __version__
 
 _LOG = logging.getLogger(__name__)
@@ -45,5 +46,5 @@ def warn_of_changes(before, now):
         _LOG.warning(
             "The checkpoint was written under other conditions (%s): the run "
             "goes on, but its last bits may differ.",
-            ", ".join(changes),
+            printable(", ".join(changes)),
         )

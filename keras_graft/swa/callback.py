@@ -114,6 +114,11 @@ class StochasticWeightAveraging(keras.callbacks.Callback):
         counts, means = list(state["num_epochs"]), list(state["means"])
         if any(type(count) is not int or count < 0 for count in counts):
             raise ValueError(f"`num_epochs` is {counts}, which counts nothing")
+        possible = (self.params or {}).get("epochs", np.inf) - self.start
+        if any(count > max(possible, 0) for count in counts):
+            raise ValueError(
+                f"`num_epochs` is {counts}, and {max(possible, 0)} are averaged"
+            )
         networks = self._networks()
         expected = 1 if self.together else len(networks)
         if (len(counts), len(means)) != (expected, expected):
@@ -123,6 +128,8 @@ class StochasticWeightAveraging(keras.callbacks.Callback):
             wanted = [w.shape for w in networks[k].get_weights()]
             if shapes != (wanted if counts[k] else []):
                 raise ValueError(f"`means` {k} has other shapes than a network")
+            if not all(np.isfinite(m).all() for m in of_network):
+                raise ValueError(f"`means` {k} is not finite")
         self.num_epochs = counts
         self._means = [list(of_network) for of_network in means]
 

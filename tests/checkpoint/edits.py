@@ -13,6 +13,14 @@ def assign(where, *path, to):
     return change
 
 
+def of_callback(callback, name, to):
+    return assign("state", "callbacks", callback, "dict", name, to=to)
+
+
+def number(value):
+    return lambda array: np.full_like(array, value)
+
+
 def without(name):
     return lambda arrays, state: state.pop(name)
 
@@ -51,6 +59,54 @@ STATE = [
     (assign("state", "history", "loss", to="went well"), "`history.loss`"),
     (assign("state", "history", "loss", to=[0.1, "x"]), r"`history.loss\[1\]`"),
     (assign("state", "history", "loss", to=[0.1] * 3), "`history.loss`"),
+    *[
+        (assign("state", "history", "foo", to=value), f"`history.foo{at}")
+        for value, at in (
+            ([["a"], ["b"]], r"\[0\]"),
+            ([0.5, ["a", {"x": 1}]], r"\[1\]"),
+            ([[[1.0, None]]], r"\[0\]"),
+            ([[[1.0], [1.0, 2.0]]], r"\[0\]"),
+            ([True], r"\[0\]"),
+            ([10**400], r"\[0\]"),
+            ([[10**400]], r"\[0\]"),
+        )
+    ],
+    (assign("state", "seconds", to=4e9), "`seconds`"),
+    (assign("state", "epochs", to=[0, 10**30]), "`epochs"),
+    (assign("state", "not_finite", to=["trainer/nowhere"]), "`not_finite`"),
+    (
+        assign("state", "not_finite", to=[KERNEL]),
+        f"`not_finite` names {KERNEL}",
+    ),
+    *[
+        (
+            of_callback("InvalidFilterMonitor", name, to),
+            f"`callbacks.InvalidFilterMonitor.{name}",
+        )
+        for name, to in (
+            ("before", []),
+            ("before", None),
+            ("before", [99999, 2]),
+            ("before", [0, 0, 0]),
+            ("before", [10**30, 0]),
+            ("before", [0, 0.5]),
+            ("history", [[0, 99999]]),
+            ("history", [[0]]),
+            ("history", [[0, 0]] * 3),
+        )
+    ],
+    (
+        of_callback("EarlyStopping", "wait", 3),
+        "`callbacks.EarlyStopping.wait` is 3, and 2 epochs are done",
+    ),
+    (
+        of_callback("EarlyStopping", "best_epoch", 10**30),
+        "`callbacks.EarlyStopping.best_epoch`",
+    ),
+    (
+        of_callback("StochasticWeightAveraging", "num_epochs", [10**30, 1]),
+        "`callbacks.StochasticWeightAveraging`",
+    ),
     (assign("state", "callbacks", to=[]), "`callbacks`"),
     (
         assign("state", "callbacks", "EarlyStopping", to=3),
@@ -131,6 +187,22 @@ STATE = [
     ),
 ]
 ARRAYS = [
+    (
+        assign("arrays", "network_1/0004/variance", to=number(-1)),
+        "network_1/0004/variance has -1 in it",
+    ),
+    (
+        assign("arrays", "optimizer_1/0002/momentum", to=number(np.nan)),
+        "optimizer_1/0002/momentum is not finite, and network_1 is live",
+    ),
+    (
+        assign(
+            "arrays",
+            "callback/StochasticWeightAveraging/means/0/1",
+            to=number(np.inf),
+        ),
+        "`callbacks.StochasticWeightAveraging` is no state",
+    ),
     (lambda arrays, state: arrays.pop(KERNEL), f"missing: {KERNEL}"),
     (
         lambda arrays, state: arrays.update(extra=np.ones(2)),
@@ -175,6 +247,8 @@ ARRAYS = [
             ("retired", -1),
             ("healings", -1),
             ("healings", np.inf),
+            ("healings", 1e30),
+            ("masked", 1e30),
         )
     ],
     (

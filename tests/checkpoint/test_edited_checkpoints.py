@@ -1,9 +1,12 @@
 """Checkpoints with matching checksums that no training wrote."""
 
 import hashlib
+import io
 import json
+import os
 import re
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -91,6 +94,11 @@ def write(path, arrays, state, **manifest):
     """Writes a checkpoint as someone would who edits it with care."""
     np.savez(path / "arrays.npz", **arrays)
     (path / "state.json").write_text(json.dumps(state))
+    sign(path, **manifest)
+
+
+def sign(path, **manifest):
+    """Writes a manifest for the files that are there."""
     content = json.loads((path / "manifest.json").read_text())
     for name in ("arrays.npz", "state.json"):
         data = (path / name).read_bytes()
@@ -139,8 +147,20 @@ def test_edited_array_is_refused_by_its_name(
     assert_named(trainer, edit(change), images, re.escape(message))
 
 
-def test_what_was_not_edited_goes_on(edit, images):
-    train(with_adam(), edit(lambda arrays, state: None), images, 3)
+def test_what_is_no_matter_goes_on_and_is_shown_with_escapes(
+    edit, images, caplog
+):
+    escape = "\x1b[2J"
+
+    def change(arrays, state):
+        state["made_by"]["keras"] = escape
+        state["rates"] = [{"class_name": escape, "config": [1]}, escape]
+        state["callbacks"][escape] = {"dict": {}}
+        state["history"][escape] = [0.5, [1.0, 2.0]]
+
+    train(with_adam(), edit(change), images, 3)
+    assert caplog.text.count("\\x1b[2J") == 4
+    assert "\x1b" not in caplog.text
 
 
 def test_state_that_is_nested_too_deeply_is_refused(edit, trainer, images):
@@ -149,13 +169,7 @@ def test_state_that_is_nested_too_deeply_is_refused(edit, trainer, images):
     deep = "[" * 5000 + "]" * 5000
     text = json.dumps(state).replace('"about": {', f'"about": {{"x": {deep},')
     (folder / NEWEST / "state.json").write_text(text.replace(",}", "}"))
-    data = (folder / NEWEST / "state.json").read_bytes()
-    manifest = json.loads((folder / NEWEST / "manifest.json").read_text())
-    manifest["files"]["state.json"] = {
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    (folder / NEWEST / "manifest.json").write_text(json.dumps(manifest))
+    sign(folder / NEWEST)
     # It cannot be read at all, so that the one before it is used.
     said = []
     assert files.newest_checkpoint(folder, said.append).epoch == 1
@@ -168,6 +182,7 @@ def test_state_that_is_nested_too_deeply_is_refused(edit, trainer, images):
         ({"epoch": "2"}, "`epoch`"),
         ({"epoch": -2}, "`epoch`"),
         ({"epoch": 2.0}, "`epoch`"),
+        ({"epoch": 10**30}, "`epoch`"),
         ({"format": [1]}, "`format`"),
         ({"format": True}, "`format`"),
         ({"files": []}, "`files`"),
@@ -184,24 +199,64 @@ def test_edited_manifest_is_named(written, tmp_path, manifest, message):
         files.read_checkpoint(path)
 
 
-def test_member_that_is_no_array_is_named(written, tmp_path):
-    import zipfile
+def of_shape(*shape):
+    """An array's file of one number that says that it has this shape."""
+    file = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + bytes(4)
 
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("notes.txt", b"a text", "notes.txt: .*no array"),
+        ("trainer/masked.npy", of_shape(1), "trainer/masked: .*twice"),
+        ("huge.npy", of_shape(10**12), "huge: .*takes 4000000000000 bytes"),
+        ("odd.npy", of_shape(-1), "odd: .*its shape"),
+        ("zeros.npy", of_shape(1) + bytes(10**6), "zeros: .*larger than the"),
+    ],
+)
+def test_member_that_is_no_array_of_its_own_is_named(
+    written, tmp_path, name, content, message
+):
+    folder = tmp_path / "edited"
+    shutil.copytree(written, folder)
+    path = folder / NEWEST
+    with zipfile.ZipFile(path / "arrays.npz", "a") as file:
+        packed = zipfile.ZIP_DEFLATED if len(content) > 10**6 else None
+        file.writestr(name, content, packed)
+    sign(path)
+    # It cannot be read at all, so that the one before it is used.
+    said = []
+    assert files.newest_checkpoint(folder, said.append).epoch == 1
+    assert re.search(message, said[0])
+    assert str(path) in said[0]
+
+
+@pytest.mark.parametrize("name", ["state.json", "manifest.json"])
+def test_name_that_is_there_twice_is_named(written, tmp_path, name):
     path = tmp_path / NEWEST
     shutil.copytree(written / NEWEST, path)
-    arrays, state = read(path)
-    write(path, arrays, state)
-    with zipfile.ZipFile(path / "arrays.npz", "a") as file:
-        file.writestr("notes.txt", "a text")
-    data = (path / "arrays.npz").read_bytes()
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest["files"]["arrays.npz"] = {
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(files.CheckpointError, match="notes.txt.*no array"):
+    text = (path / name).read_text()
+    key = "stopped" if name == "state.json" else "epoch"
+    (path / name).write_text(text.replace("{", f'{{"{key}": 2, ', 1))
+    if name == "state.json":
+        sign(path)
+    with pytest.raises(files.CheckpointError, match=f"`{key}` is there twice"):
         files.read_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["state.json", "manifest.json", "arrays.npz"])
+def test_pipe_in_the_place_of_a_file_is_named(written, tmp_path, name):
+    folder = tmp_path / "edited"
+    shutil.copytree(written, folder)
+    (folder / NEWEST / name).unlink()
+    os.mkfifo(folder / NEWEST / name)
+    said = []
+    assert files.newest_checkpoint(folder, said.append).epoch == 1
+    assert re.search(f"{name}.* a named pipe", said[0])
 
 
 class Poison(keras.callbacks.Callback):
@@ -211,11 +266,12 @@ class Poison(keras.callbacks.Callback):
         if epoch == 1:
             mean = self.model.networks[1].get_layer("bn").moving_mean
             mean.assign(np.full(mean.shape, np.nan))
+            # As squares of large gradients do, without harm.
+            slot = self.model.optimizer.optimizers[0].variables[3]
+            slot.assign(np.full(slot.shape, np.inf))
 
 
-def test_weights_that_were_not_finite_when_they_were_saved_come_back(
-    tmp_path, images
-):
+def test_what_was_not_finite_when_it_was_saved_comes_back(tmp_path, images):
     trainer = with_adam()
     train(trainer, tmp_path, images, 2, Poison())
     again = with_adam()

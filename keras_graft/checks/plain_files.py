@@ -1,0 +1,55 @@
+"""Reads files that may be something else than a file.
+
+Opening a named pipe waits for somebody to write into it, maybe forever; a
+folder, a device or a socket under a file's name is no file either.
+"""
+
+import errno
+import os
+import pathlib
+import stat
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class NotAFileError(OSError):
+    """Something that has a file's name is none."""
+
+
+def other_kind(path: pathlib.Path) -> str | None:
+    """What lies under a file's name, if it is no file.
+
+    Args:
+        path: Where the file is, or a link to it.
+
+    Returns:
+        `"a folder"`, `"a named pipe"`, ...; None for a file, and where there
+        is nothing or nothing that can be looked at.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return None
+    return next((kind for is_it, kind in _KINDS if is_it(mode)), None)
+
+
+def read_plain(path: pathlib.Path) -> bytes:
+    """Reads a file.
+
+    Args:
+        path: The file, or a link to it.
+
+    Raises:
+        NotAFileError: If it is no file, before it is opened.
+        OSError: If it cannot be read.
+    """
+    kind = other_kind(path)
+    if kind is not None:
+        raise NotAFileError(errno.EINVAL, f"it is {kind}, not a file")
+    return path.read_bytes()
