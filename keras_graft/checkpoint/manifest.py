@@ -53,6 +53,14 @@ def verify(path):
     return manifest.epoch
 
 
+def is_manifest_of(path, epoch):
+    """Whether the manifest in a folder is one, and of this epoch."""
+    try:
+        return _manifest(path).epoch == epoch
+    except CheckpointError:
+        return False
+
+
 def _said(fingerprint):
     if fingerprint is None:
         return "nothing of it"
@@ -61,7 +69,11 @@ def _said(fingerprint):
 
 def _manifest(path):
     try:
-        data = (path / MANIFEST).read_bytes()
+        file = path / MANIFEST
+        if file.exists() and not file.is_file():
+            # A pipe would never be read to its end.
+            raise ContentError("it is no plain file")
+        data = file.read_bytes()
         # Another format may have other entries.
         form = parse(data, dict[str, Any]).get("format")
         if type(form) is not int:
