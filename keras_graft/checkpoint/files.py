@@ -15,6 +15,7 @@ is a checkpoint of is no matter here.
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import re
@@ -36,15 +37,19 @@ from keras_graft.checkpoint.manifest import Manifest
 from keras_graft.checkpoint.manifest import epoch_of
 from keras_graft.checkpoint.manifest import fingerprint
 from keras_graft.checkpoint.manifest import verify
+from keras_graft.checkpoint.ownership import OWN_PREFIX
+from keras_graft.checkpoint.ownership import free_name
+from keras_graft.checkpoint.ownership import is_named_alike
+from keras_graft.checkpoint.ownership import is_ours
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
 from keras_graft.checks.plain_files import read_plain
+from keras_graft.structure.printable import printable
 
 KEPT = 2
-# What is in the making here has a name that nobody else gives.
-OWN_PREFIX = ".keras_graft-"
 # The first checkpoints of this package lack the prefix.
 _STALE = re.compile(r"\.(keras_graft-)?epoch-\d+\.\d+\.(tmp|old)")
+_LOG = logging.getLogger(__name__)
 
 
 class CheckpointWriteError(OSError):
@@ -227,7 +232,7 @@ def remove_stale(directory: pathlib.Path) -> None:
         CheckpointError: If the folder itself cannot be read.
     """
     for path in _entries(directory):
-        if _STALE.fullmatch(path.name) and _holds_ours_only(path):
+        if _STALE.fullmatch(path.name) and is_ours(path):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -261,29 +266,31 @@ def _publish(temporary, final):
     """Renames; a folder that has the name already steps aside first."""
     aside = _hidden(final, "old")
     if final.exists() or final.is_symlink():
-        if not _holds_ours_only(final):
+        if not is_named_alike(final):
             raise CheckpointError(
                 f"{final} holds other things than a checkpoint; move it away"
+            )
+        if not is_ours(final):
+            aside = free_name(final)
+            _LOG.warning(
+                "%s is no checkpoint that can be told from a file of yours; "
+                "it is kept as %s.",
+                printable(str(final)),
+                aside.name,
             )
         os.rename(final, aside)
     os.rename(temporary, final)
     _flush_folder(final.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.name.startswith(OWN_PREFIX):
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _remove(path):
-    if _holds_ours_only(path):
+    if is_ours(path):
         # Under its own name half of it would look like a damaged one.
         aside = _hidden(path, "old")
         os.rename(path, aside)
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _holds_ours_only(path):
-    """Whether a folder is one that may be removed with all that is in it."""
-    if path.is_symlink() or not path.is_dir():
-        return False
-    return {p.name for p in path.iterdir()} <= {ARRAYS, STATE, MANIFEST}
 
 
 def _hidden(path, suffix):

@@ -61,6 +61,14 @@ def verify(path):
     return manifest.epoch
 
 
+def is_manifest_of(path, epoch):
+    """Whether the manifest in a folder is one, and of this epoch."""
+    try:
+        return _manifest(path).epoch == epoch
+    except CheckpointError:
+        return False
+
+
 def _said(fingerprint):
     if fingerprint is None:
         return "nothing of it"

@@ -4,9 +4,8 @@ TensorFlow's own wait holds the interpreter for as long as a worker is
 missing: no signal is heard and nobody is told who is missing. So the workers
 meet here first, at the addresses where TensorFlow will listen afterwards.
 
-A worker proves that it is of this job by the token that all of them have in
-their environment; the token itself does not travel. TensorFlow's own
-connections, which follow, know nothing of the kind.
+They prove to each other that they are of this job, see `door`. TensorFlow's
+own connections, which follow, know nothing of the kind.
 """
 
 import contextlib
@@ -18,14 +17,21 @@ from collections.abc import Iterator
 
 from keras_graft.runs.cluster import TOKEN
 from keras_graft.runs.cluster import Cluster
+from keras_graft.runs.door import ASKED
+from keras_graft.runs.door import GO
+from keras_graft.runs.door import GUEST_SECONDS
+from keras_graft.runs.door import HELLO
+from keras_graft.runs.door import LINE_BYTES
+from keras_graft.runs.door import Door
+from keras_graft.runs.door import nonce
+from keras_graft.runs.door import proof_of
+from keras_graft.runs.door import send
 from keras_graft.runs.exit_codes import RunError
 
-_HELLO = "keras_graft worker"
-_GO = "go"
-_NO = "no"
 # How long one look at the network takes, in seconds: signals wait as long.
 _LOOK = 0.5
-_LINE_BYTES = 300
+# How many the system lets wait at the door; it turns away the others.
+_WAITING = 256
 
 
 def meet(cluster: Cluster, seconds: float) -> None:
@@ -65,7 +71,7 @@ def _listening(cluster: Cluster) -> Iterator[socket.socket]:
             "on this host."
         ) from error
     with server:
-        server.settimeout(_LOOK)
+        server.setblocking(False)
         yield server
 
 
@@ -82,113 +88,88 @@ def _server(cluster):
                 f"{host} is {found[0][4][0]} on this host, which the others "
                 f"cannot reach: it listens at port {port} of every address."
             )
-            return socket.create_server(("", port), backlog=cluster.size)
+            return socket.create_server(("", port), backlog=_WAITING)
         found = outside
     family, _, _, _, address = found[0]
-    return socket.create_server(
-        address[:2], family=family, backlog=cluster.size
-    )
+    return socket.create_server(address[:2], family=family, backlog=_WAITING)
 
 
 def _welcome(cluster, server, deadline, seconds):
     """The chief: lets the others go when all of them are here."""
-    guests: dict[int, socket.socket] = {}
-    refused = set()
-    with contextlib.ExitStack() as opened:
-        while len(guests) < cluster.size - 1:
-            if time.monotonic() > deadline:
-                raise _missing(
-                    cluster,
-                    sorted(set(range(1, cluster.size)) - guests.keys()),
-                    seconds,
-                )
-            with contextlib.suppress(OSError), contextlib.ExitStack() as mine:
-                guest, (host, *_) = server.accept()
-                mine.enter_context(guest)
-                guest.settimeout(_LOOK)
-                index, is_trusted = _read_hello(_line(guest), cluster)
-                if index is not None and is_trusted:
-                    guests[index] = guest
-                    opened.push(mine.pop_all())
-                    continue
-                if host not in refused:
-                    refused.add(host)
-                    print(f"Refused {host}: it is no worker of this job.")
-                if index is not None:
-                    _send(guest, _NO)
-        for guest in guests.values():
-            # One that died meanwhile is noticed by TensorFlow.
-            with contextlib.suppress(OSError):
-                _send(guest, f"{_GO} {_proof(cluster, _GO)}")
+    with contextlib.closing(Door(cluster, server)) as door:
+        while len(door.workers) < cluster.size - 1:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                missing = set(range(1, cluster.size)) - door.workers.keys()
+                raise _missing(cluster, sorted(missing), seconds)
+            door.look(min(left, _LOOK))
+        door.let_all_go()
 
 
 def _report(cluster, deadline, seconds):
     """Any other worker: tells the chief that it is here, until it may go."""
     chief = _split(cluster.addresses[0])
-    me = f"{cluster.index} of {cluster.size}"
-    hello = f"{_HELLO} {me} {_proof(cluster, me)}"
-    go = f"{_GO} {_proof(cluster, _GO)}"
     last = "it did not answer"
-    while time.monotonic() < deadline:
+    while (left := deadline - time.monotonic()) > 0:
         try:
-            with socket.create_connection(chief, _LOOK) as connection:
-                _send(connection, hello)
-                answer = _answer(connection, deadline)
+            with socket.create_connection(chief, min(left, _LOOK)) as talk:
+                if _is_let_go(cluster, talk, deadline):
+                    return
         except (OSError, UnicodeError) as error:
-            answer, last = "", str(error)
-        if hmac.compare_digest(answer.encode(), go.encode()):
-            return
-        if answer:
-            raise RunError(
-                f"Worker {cluster.named([0])} refuses worker "
-                f"{cluster.named([cluster.index])}: {TOKEN} is not the same "
-                "there and here, or TF_CONFIG is not. Set both alike on every "
-                "host."
-            )
-        time.sleep(_LOOK)
+            last = str(error)
+        time.sleep(max(0, min(_LOOK, deadline - time.monotonic())))
     raise _missing(cluster, [0], seconds, f" ({last})")
 
 
-def _answer(connection, deadline):
-    """What the chief says, or nothing if it leaves or time is up."""
-    while time.monotonic() < deadline:
-        with contextlib.suppress(TimeoutError):
-            return _line(connection)
-    return ""
+def _is_let_go(cluster, connection, deadline):
+    """One talk with the chief: whether it lets this worker go.
+
+    Raises:
+        RunError: If it refuses.
+        OSError: If it leaves, or is no chief.
+    """
+    asked_by = min(deadline, time.monotonic() + GUEST_SECONDS)
+    asked, _, theirs = _line(connection, asked_by).rpartition(" ")
+    if asked != ASKED:
+        raise OSError("what answers there is no worker of keras_graft")
+    mine = nonce()
+    me = f"{cluster.index} of {cluster.size}"
+    proof = proof_of(cluster, HELLO, me, theirs, mine)
+    send(connection, f"{HELLO} {me} {mine} {proof}")
+    # The chief proves itself, too: only then has it met all the others.
+    go = f"{GO} {proof_of(cluster, GO, me, theirs, mine)}"
+    answer = _line(connection, deadline)
+    if hmac.compare_digest(answer.encode(), go.encode()):
+        return True
+    if answer:
+        raise RunError(
+            f"Worker {cluster.named([0])} refuses worker "
+            f"{cluster.named([cluster.index])}, or is not of its job: {TOKEN} "
+            "is not the same there and here, or TF_CONFIG is not. Set both "
+            "alike on every host."
+        )
+    return False
 
 
-def _line(connection):
-    """What the other side says, up to the end of its line."""
+def _line(connection, until):
+    """One line of the other side, or nothing if it does not end in time."""
     data = b""
-    while not data.endswith(b"\n") and len(data) < _LINE_BYTES:
-        more = connection.recv(_LINE_BYTES - len(data))
+    while not data.endswith(b"\n") and len(data) < LINE_BYTES:
+        left = until - time.monotonic()
+        if left <= 0:
+            return ""
+        # Not longer than a look, so that signals are heard.
+        connection.settimeout(min(left, _LOOK))
+        try:
+            more = connection.recv(LINE_BYTES - len(data))
+        except TimeoutError:
+            continue
         if not more:
             break
         data += more
+    if not data.endswith(b"\n"):
+        return ""
     return data.decode(errors="replace").strip()
-
-
-def _send(connection, line):
-    connection.sendall(f"{line}\n".encode())
-
-
-def _read_hello(line, cluster):
-    """The worker that says hello, or None, and whether it has the token."""
-    hello, _, proof = line.rpartition(" ")
-    for i in range(1, cluster.size):
-        me = f"{i} of {cluster.size}"
-        if hello == f"{_HELLO} {me}":
-            expected = _proof(cluster, me)
-            return i, hmac.compare_digest(proof.encode(), expected.encode())
-    return None, False
-
-
-def _proof(cluster, text):
-    """What only a worker with the token of this very job can say."""
-    words = " ".join((text, *cluster.addresses))
-    # The environment may hold bytes that are no UTF-8.
-    token = cluster.token.encode(errors="surrogateescape")
-    return hmac.new(token, words.encode(), "sha256").hexdigest()
 
 
 def _split(address):

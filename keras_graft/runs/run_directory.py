@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import re
+import stat
 from typing import Annotated
 from typing import Any
 
@@ -20,12 +21,14 @@ from keras_graft.runs.changed_flags import refuse_changes
 from keras_graft.runs.changed_flags import refuse_fewer_epochs
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.lock import LOCK
+from keras_graft.runs.lock import is_lock
+from keras_graft.runs.lock import kind_of
 from keras_graft.structure.printable import printable
 
 # What a process writes before it has the name that it is to have.
 _UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
 _NETWORK = re.compile(r"network_\d+\.keras")
-_LOCK = ".lock"
 # What the usual file systems take, on every platform.
 _NAME_BYTES = 255
 
@@ -90,12 +93,14 @@ class RunDirectory:
             raise RunError(str(error), CHECKPOINT_UNUSABLE) from error
 
     def _is_finished(self, settings, flags_text):
+        self._refuse_what_waits()
         if settings.resume == "must" and not checkpoint_paths(self.checkpoints):
             raise RunError(
                 f"--resume=must, but there is no checkpoint in {self.path}. "
                 "Check --workdir, or leave --resume out to start a run."
             )
         if not self.flags.exists():
+            self._refuse_folder_of_all()
             self._refuse_files_of_others()
             return False
         if settings.resume == "never":
@@ -175,8 +180,8 @@ class RunDirectory:
         others = self._names_of_others()
         if others:
             print(
-                f"{self.path} holds no run, but {_some(others)}. That is left "
-                "as it is."
+                f"{printable(str(self.path))} holds no run, but "
+                f"{_some(others)}. That is left as it is."
             )
 
     def remove_stale(self) -> None:
@@ -195,10 +200,36 @@ class RunDirectory:
         return sorted(
             path.name
             for path in self.path.iterdir()
-            if path.name != _LOCK and not _UNFINISHED.fullmatch(path.name)
+            if not _UNFINISHED.fullmatch(path.name)
+            and not (path.name == LOCK and is_lock(path))
             # A run that was killed early leaves it so.
             if path != self.checkpoints or any(path.iterdir())
         )
+
+    def _refuse_folder_of_all(self):
+        """Refuses to strew a run's files over a system or a home."""
+        here = self.path.resolve()
+        homes = []
+        with contextlib.suppress(RuntimeError):
+            home = pathlib.Path.home().resolve()
+            homes = [home, *home.parents]
+        if (here in homes or here == here.parent) and not self._holds_a_run():
+            raise RunError(
+                f"--workdir={self.path} is no folder of a run's own: a run "
+                "writes some twenty files into it. Give a folder below it, "
+                f"such as --workdir={self.path / 'runs' / 'first'}."
+            )
+
+    def _refuse_what_waits(self):
+        """Refuses pipes and the like, which would be read without end."""
+        for path in vars(self).values():
+            if isinstance(path, pathlib.Path) and path.exists():
+                mode = path.stat().st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise RunError(
+                        f"{path} is {kind_of(mode)}, and a run has a plain "
+                        "file there. Move it away, or give another --workdir."
+                    )
 
     def _refuse_files_of_others(self):
         """Refuses a folder without a run whose files a run would replace."""

@@ -120,11 +120,53 @@ def test_damaged_one_is_replaced_when_its_epoch_is_repeated(tmp_path):
 
 def test_leftovers_are_removed_and_nothing_else(tmp_path):
     write(tmp_path, 1)
-    shutil.copytree(tmp_path / "epoch-000001", tmp_path / ".epoch-2.77.tmp")
-    shutil.copytree(tmp_path / "epoch-000001", tmp_path / ".epoch-2.77.old")
+    shutil.copytree(tmp_path / "epoch-000001", tmp_path / ".epoch-1.77.tmp")
+    shutil.copytree(tmp_path / "epoch-000001", tmp_path / ".epoch-1.77.old")
     (tmp_path / ".mine.tmp").mkdir()
     files.remove_stale(tmp_path)
     assert names(tmp_path) == [".mine.tmp", "epoch-000001"]
+
+
+@pytest.mark.parametrize("manifest", [None, "precious", "{}", "of epoch 7"])
+def test_text_of_a_user_that_is_named_as_ours_stays(tmp_path, caplog, manifest):
+    """Names alone say nothing of whose a file is."""
+    write(tmp_path, 7)
+    texts = []
+    for name in ("epoch-000000", "epoch-000003", ".epoch-000003.77.old"):
+        folder = tmp_path / name
+        folder.mkdir()
+        texts.append(folder / "state.json")
+        texts[-1].write_text("precious")
+        if manifest == "of epoch 7":
+            shutil.copy(tmp_path / "epoch-000007" / "manifest.json", folder)
+        elif manifest is not None:
+            (folder / "manifest.json").write_text(manifest)
+    files.remove_stale(tmp_path)
+    files.keep_newest(tmp_path, 9)
+    files.remove_all(tmp_path)
+    assert [text.read_text() for text in texts] == ["precious"] * 3
+    assert not (tmp_path / "epoch-000007").exists()
+    # An epoch that is trained once more is written nevertheless.
+    for n in range(2):
+        shutil.copytree(
+            tmp_path / "epoch-000000",
+            tmp_path / "epoch-000003",
+            dirs_exist_ok=True,
+        )
+        write(tmp_path, 3)
+        assert newest(tmp_path)[0].epoch == 3
+        kept = tmp_path / f"epoch-000003.kept-{n}"
+        assert (kept / "state.json").read_text() == "precious"
+        assert f"it is kept as {kept.name}" in caplog.text
+        shutil.rmtree(tmp_path / "epoch-000003")
+
+
+def test_pipe_for_a_manifest_is_not_waited_for(tmp_path):
+    write(tmp_path, 1)
+    (tmp_path / "epoch-000001" / "manifest.json").unlink()
+    os.mkfifo(tmp_path / "epoch-000001" / "manifest.json")
+    with pytest.raises(files.CheckpointError, match="a named pipe, not a file"):
+        newest(tmp_path)
 
 
 def test_leftover_that_holds_things_of_others_stays(tmp_path):

@@ -1,15 +1,19 @@
 """Workers wait for each other, and not without end."""
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
+import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from keras_graft.runs import rendezvous
 from keras_graft.runs.cluster import Cluster
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.rendezvous import meet
@@ -107,6 +111,117 @@ def test_stranger_keeps_nobody_out(addresses, capsys):
     assert "Refused 127.0.0.1: it is no worker of this job" in (
         capsys.readouterr().out
     )
+
+
+@contextlib.contextmanager
+def dripping(connect):
+    """Says one byte after the other for as long as somebody listens."""
+    ended = threading.Event()
+
+    def drip():
+        with contextlib.suppress(OSError), connect() as connection:
+            while not ended.wait(0.1):
+                connection.sendall(b"k")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_slow_strangers_hold_up_nobody(addresses):
+    host, port = addresses[0].split(":")
+    door = (host, int(port))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        started = time.monotonic()
+        chief = pool.submit(meet, worker(addresses[:2], 0), 1.5)
+        time.sleep(0.3)
+        with dripping(lambda: socket.create_connection(door)):
+            error = chief.exception(timeout=20)
+        assert "Worker 1" in str(error) and "within 2 s" in str(error)
+        assert time.monotonic() - started < 4
+
+        chief = pool.submit(meet, worker(addresses[:2], 0), 20.0)
+        time.sleep(0.3)
+        started = time.monotonic()
+        with (
+            dripping(lambda: socket.create_connection(door)),
+            contextlib.ExitStack() as silent,
+        ):
+            for _ in range(100):
+                silent.enter_context(socket.create_connection(door))
+            late = pool.submit(meet, worker(addresses[:2], 1), 20.0)
+            chief.result(timeout=20)
+            late.result(timeout=20)
+        # Before any of them was refused for being slow.
+        assert time.monotonic() - started < 4
+
+
+def test_chief_that_speaks_slowly_does_not_hold_a_worker(addresses):
+    host, port = addresses[0].split(":")
+    with socket.create_server((host, int(port))) as server:
+        with dripping(lambda: server.accept()[0]):
+            started = time.monotonic()
+            with pytest.raises(RunError, match="Worker 0 .* did not come"):
+                meet(worker(addresses[:2], 1), 1.5)
+            assert time.monotonic() - started < 4
+
+
+def overheard(front, back):
+    """One talk between a worker and the chief, by who sits in between."""
+    said = {front: b"", back: b""}
+    with selectors.DefaultSelector() as selector:
+        selector.register(front, selectors.EVENT_READ, back)
+        selector.register(back, selectors.EVENT_READ, front)
+        while True:
+            for key, _ in selector.select(10):
+                data = key.fileobj.recv(1000)
+                if not data:
+                    return said[front], said[back]
+                said[key.fileobj] += data
+                key.data.sendall(data)
+
+
+def test_what_was_overheard_proves_nothing(addresses):
+    host, port = addresses[0].split(":")
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        socket.create_server((host, 0)) as between,
+    ):
+        chief = pool.submit(meet, worker(addresses[:2], 0), 20.0)
+        # What a worker would say to that chief: the address is the chief's.
+        honest = worker(addresses[:2], 1)
+        time.sleep(0.3)
+        with socket.create_connection(between.getsockname()) as mine:
+            front, _ = between.accept()
+            with front, socket.create_connection((host, int(port))) as back:
+                talk = pool.submit(overheard, front, back)
+                deadline = time.monotonic() + 20
+                assert rendezvous._is_let_go(honest, mine, deadline)
+                hello, chief_said = talk.result(timeout=20)
+        chief.result(timeout=20)
+        assert b"keras_graft worker 1 of 2" in hello
+
+        chief = pool.submit(meet, worker(addresses[:2], 0), 1.5)
+        time.sleep(0.3)
+        with socket.create_connection((host, int(port))) as stranger:
+            stranger.sendall(hello)
+            with pytest.raises(RunError, match="Worker 1 .* did not come"):
+                chief.result(timeout=20)
+
+        # And so does what the chief said.
+        with socket.create_server((host, int(port))) as impostor:
+            late = pool.submit(meet, honest, 20.0)
+            with impostor.accept()[0] as guest:
+                question, go = chief_said.splitlines(keepends=True)
+                guest.sendall(question)
+                assert guest.recv(1000)
+                guest.sendall(go)
+                with pytest.raises(RunError, match="is not of its job"):
+                    late.result(timeout=20)
 
 
 @pytest.mark.parametrize("theirs", ["", "Secret", "secret "])

@@ -1,5 +1,7 @@
 """What a run does to the folder that it is given, without TensorFlow."""
 
+import os
+import pathlib
 import types
 
 import pytest
@@ -102,7 +104,7 @@ def test_other_files_are_named_before_anything_is_written(tmp_path, capsys):
     "make",
     [
         lambda run: None,
-        lambda run: (run / ".lock").touch(),
+        lambda run: (run / ".lock").write_text("host here, process 7\n"),
         lambda run: (run / "checkpoints").mkdir(),
         lambda run: (run / ".keras_graft-flags.txt.1.tmp").touch(),
         lambda run: (run / "flags.txt").write_text(FLAGS),
@@ -115,3 +117,26 @@ def test_traces_of_a_run_of_ours_are_no_word_worth(tmp_path, capsys, make):
     assert not directory.is_finished(settings(), FLAGS)
     directory.create()
     assert capsys.readouterr().out == ""
+
+
+def test_folder_of_all_takes_no_run(tmp_path, monkeypatch):
+    home = tmp_path / "users" / "me"
+    home.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    for folder in (pathlib.Path("/"), home, home.parent, home / ".." / "me"):
+        with pytest.raises(RunError, match="no folder of a run's own"):
+            RunDirectory(folder).is_finished(settings(), FLAGS)
+    assert not RunDirectory(home / "run").is_finished(settings(), FLAGS)
+    assert list(home.iterdir()) == []
+    # A run that lies there already goes on.
+    (home / "flags.txt").write_text(FLAGS)
+    assert not RunDirectory(home).is_finished(settings(), FLAGS)
+
+
+@pytest.mark.parametrize("name", ["flags.txt", "results.json", "images.csv"])
+def test_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path, name):
+    (tmp_path / "flags.txt").write_text(FLAGS)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(RunError, match=f"{name} is a named pipe"):
+        RunDirectory(tmp_path).is_finished(settings(), FLAGS)

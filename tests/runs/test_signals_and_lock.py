@@ -11,7 +11,9 @@ import pytest
 
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import DirectoryLock
+from keras_graft.runs.lock import HeldError
 from keras_graft.runs.lock import refuse_locked
+from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
 
@@ -119,3 +121,34 @@ def test_two_jobs_in_one_folder_are_refused_by_name(tmp_path):
     with DirectoryLock(tmp_path):
         assert str(os.getpid()) in (tmp_path / ".lock").read_text()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_lock_of_another_is_left_as_it_is(tmp_path, capsys):
+    lock = tmp_path / ".lock"
+    lock.touch()
+    refuse_locked(tmp_path)
+    RunDirectory(tmp_path).create()
+    assert "holds no run, but .lock. That is left" in capsys.readouterr().out
+    with DirectoryLock(tmp_path):
+        with pytest.raises(HeldError, match="Another job trains in"):
+            refuse_locked(tmp_path)
+    assert lock.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "make, kind",
+    [
+        (lambda path: path.symlink_to(path.parent / "behind"), "a link"),
+        (os.mkfifo, "a named pipe"),
+        (lambda path: path.mkdir(), "a folder"),
+    ],
+)
+def test_lock_that_is_no_file_is_named(tmp_path, make, kind):
+    make(tmp_path / ".lock")
+    for attempt in (
+        refuse_locked,
+        lambda path: DirectoryLock(path).__enter__(),
+    ):
+        with pytest.raises(RunError, match=rf"\.lock is {kind}"):
+            attempt(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
