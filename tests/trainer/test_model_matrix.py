@@ -210,7 +210,7 @@ SLOW = {
     "MobileNetV2": application("MobileNetV2", alpha=0.35),
     "MobileNetV3Small": application("MobileNetV3Small", size=32),
 }
-# VGG16 and ConvNeXtTiny were seen to pass; nobody has run the others yet.
+# All of them were seen to pass.
 LARGE = {
     name: application(name, size)
     for name, size in (
@@ -253,10 +253,11 @@ KNOWN = {"subclassed": ["subclassed_networks"]} | {
 def test_a_model_trains_is_grafted_and_ships(name, tmp_path, load):
     make, shape = MODELS[name]
     networks = [make(seed) for seed in range(2)]
-    # Statistics of a batch of two are what they are.
+    # EfficientNet validates to NaN after batches of two, in plain Keras too.
+    size = 4 if name in LARGE else 2
     rng = np.random.default_rng(0)
-    x = rng.uniform(0, 255, (4, *shape)).astype("float32")
-    labels = np.arange(4) % 2
+    x = rng.uniform(0, 255, (2 * size, *shape)).astype("float32")
+    labels = np.arange(2 * size) % 2
     loss, y = SPARSE, labels
     if name == "two heads":
         loss = {"kind": SPARSE, "side": SPARSE}
@@ -269,7 +270,7 @@ def test_a_model_trains_is_grafted_and_ships(name, tmp_path, load):
     logs = trainer.fit(
         x,
         y,
-        batch_size=2,
+        batch_size=size,
         epochs=2,
         validation_data=(x, y),
         callbacks=[graft],
