@@ -113,6 +113,13 @@ def test_an_image_is_decoded_once_however_many_networks_see_it(folder):
         zeros = np.zeros((5, 2), np.int32)
         store.shifted([2, 3], zeros, zeros, zeros)
         assert store.decoded - before == 4
+        # The whole area, not mirrored; no shift from the middle.
+        whole = np.tile([1.0, 0.5, 0.0, 0.0, 0.9], (1, 2, 1))
+        parts = store.parts([6, 3], whole)
+        np.testing.assert_array_equal(parts[0], images[[6, 3]])
+        middle = np.full((1, 2), SIDE // 8)
+        shifted = store.shifted([6, 3], middle, middle, middle > SIDE)
+        np.testing.assert_array_equal(shifted[0], images[[6, 3]])
         rows = split.take(np.array([5, 2])).images
         np.testing.assert_array_equal(rows[1], images[2])
         np.testing.assert_array_equal(rows[:], images[[5, 2]])
