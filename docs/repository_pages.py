@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PUBLIC_NAMES = "<!-- public names -->"
 _LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\])\(([^)\s]+)\)")
 _CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
-_SHOWN = (".md", ".png", ".svg")
+_SHOWN = (".ipynb", ".md", ".png", ".svg")
 # Where pages and pictures lie that are not in docs/.
 _BESIDE = (
     "*.md",
@@ -47,7 +47,7 @@ def _place(name):
 def places():
     """The site's place of each page and picture, by its name here."""
     names = [
-        n for pattern in ("docs/**/*.md", *_BESIDE) for n in _names(pattern)
+        n for pattern in ("docs/**/*.*", *_BESIDE) for n in _names(pattern)
     ]
     return {name: _place(name) for name in names if name.endswith(_SHOWN)}
 

@@ -34,7 +34,7 @@ def test_every_page_has_a_place_of_its_own(site):
     shown = re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text())
     assert set(shown) <= set(places.values())
     cards = {p for p in places if re.fullmatch(r"keras_graft/\w+/README.md", p)}
-    guides = {p for p in places if p.startswith("docs/guides/")}
+    guides = {p for p in places if re.fullmatch(r"docs/guides/\w+\.md", p)}
     assert {places[p] for p in cards | guides} <= set(shown)
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from keras_graft.diagnosis.comparison import compare as compare
     from keras_graft.diagnosis.counting import diagnose as diagnose
     from keras_graft.diagnosis.diagnosis import Diagnosis as Diagnosis
+    from keras_graft.diagnosis.divergence import (
+        DivergenceMonitor as DivergenceMonitor,
+    )
     from keras_graft.diagnosis.filter_norms import (
         count_invalid as count_invalid,
     )
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Comparison": "comparison",
     "Diagnosis": "diagnosis",
+    "DivergenceMonitor": "divergence",
     "InvalidFilterMonitor": "monitor",
     "compare": "comparison",
     "count_invalid": "filter_norms",
