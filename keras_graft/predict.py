@@ -17,6 +17,7 @@ import pathlib
 import sys
 
 from keras_graft.checks import packages
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.structure.printable import printable
 
 _BATCH = 32
@@ -90,7 +91,7 @@ def _predict(parsed):
 def _classes(path):
     """Names of the classes, or None, and how images become square."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_plain(path))
         return [str(name) for name in found["class_names"]], found["resize"]
     except FileNotFoundError:
         return None, "crop"

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -14,12 +15,18 @@ from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from launch_edits import EDITS
 from launching import launch_here
 
 from keras_graft import data
+from keras_graft.checkpoint.files import read_checkpoint
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import REFUSED
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.results import read_history
+from keras_graft.runs.run_report import read_coefficients
+from keras_graft.runs.run_state import about_run
 
 SMALL = (
     "--train_examples=64",
@@ -70,22 +77,19 @@ def folder(finished):
 
 def test_what_is_gone_of_a_finished_run_is_made_anew(folder, capsys):
     kept = folder.with_name("kept")
-    gone = (
-        "shipped.keras",
-        "report.html",
-        "network_1.keras",
-        "history.csv",
-        "coefficients.csv",
-    )
-    for name in gone:
+    for name in ("report.html", "history.csv", "coefficients.csv"):
         (folder / name).unlink()
+    # There, and not what it was.
+    (folder / "shipped.keras").write_bytes(b"")
+    with zipfile.ZipFile(folder / "network_1.keras", "w") as file:
+        file.writestr("notes.txt", "a text")
     capsys.readouterr()
     assert train(folder) == (DONE, "")
     said = capsys.readouterr().out
     assert (
         "finished, but history.csv, report.html, shipped.keras, "
-        "network_1.keras is gone: the run is ended once more from its newest "
-        "checkpoint" in said
+        "network_1.keras is gone or damaged: the run is ended once more from "
+        "its newest checkpoint" in said
     )
     for name in ("history.csv", "coefficients.csv", "results.json"):
         assert (folder / name).read_bytes() == (kept / name).read_bytes()
@@ -106,7 +110,7 @@ def test_what_cannot_be_made_anew_is_refused(folder):
     shutil.rmtree(folder / "checkpoints")
     code, message = train(folder)
     assert code == CHECKPOINT_UNUSABLE
-    assert "shipped.keras is gone, and there is no checkpoint" in message
+    assert "shipped.keras is gone or damaged, and there is no " in message
     assert not (folder / "shipped.keras").exists()
 
 
@@ -138,15 +142,63 @@ def test_edited_file_is_named(folder, name, text, message):
     assert (folder / name).read_bytes() == text
 
 
-def test_folder_in_the_place_of_a_file_is_named(folder):
-    for name in ("flags.txt", "results.json"):
-        (folder / name).unlink()
-        (folder / name).mkdir()
+@pytest.mark.parametrize(
+    "make, kind", [(os.mkdir, "a folder"), (os.mkfifo, "a named pipe")]
+)
+def test_what_is_no_file_is_named_before_it_is_opened(folder, make, kind):
+    (folder / "report.html").unlink()
+    for name in (
+        "flags.txt",
+        "results.json",
+        "history.csv",
+        "coefficients.csv",
+        "shipped.keras",
+        "network_1.keras",
+        "images.csv",
+    ):
+        (folder / name).unlink(missing_ok=True)
+        make(folder / name)
         code, said = train(folder)
         assert code == REFUSED
-        assert name in said or str(folder) in said
-        (folder / name).rmdir()
-        shutil.copy(folder.with_name("kept") / name, folder)
+        assert f"{folder / name} is {kind}" in said
+        assert "ove it away" in said
+        (folder / name).rmdir() if make is os.mkdir else (
+            folder / name
+        ).unlink()
+        kept = folder.with_name("kept") / name
+        if kept.exists():
+            shutil.copy(kept, folder)
+
+
+def test_file_in_the_place_of_a_folder_is_named(folder):
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).write_text("a file")
+        code, said = train(folder)
+        assert code == REFUSED
+        assert f"{folder / name} is a file" in said
+        (folder / name).unlink()
+
+
+def test_pipe_in_the_place_of_the_lock_is_named(folder):
+    (folder / "results.json").unlink()
+    os.mkfifo(folder / ".lock")
+    code, said = train(folder)
+    assert code == REFUSED
+    assert ".lock is a named pipe" in said
+
+
+def test_table_that_cannot_be_read_is_named(tmp_path):
+    for name, read in (
+        ("coefficients.csv", read_coefficients),
+        ("history.csv", read_history),
+    ):
+        path = tmp_path / name
+        for text in (b"\xff\xfe", b"a,b\n1\n", b"1\n", b"epoch,a\n1,x\n"):
+            path.write_bytes(text)
+            if text != b"1\n" or name == "coefficients.csv":
+                with pytest.raises(RunError, match=f"{name} cannot be read"):
+                    read(path)
 
 
 def edit_state(path, change):
@@ -172,12 +224,12 @@ def edit_state(path, change):
             lambda s: s["about"].update(flags="--epochs=9\n"),
             "`about.flags` has not the checksum",
         ),
-        (lambda s: s["about"].update(longer=[["a"]]), "`about.longer[0]"),
+        (lambda s: s.update(history={}), "`history.val_network_0_accuracy`"),
         (lambda s: s.pop("history"), "`history`"),
         (lambda s: s["history"].update(loss="good"), "`history.loss`"),
         (
             lambda s: s["callbacks"]["CoefficientLogger"]["dict"].update(
-                rows="many"
+                rows=[["a"]]
             ),
             "`callbacks.CoefficientLogger`",
         ),
@@ -191,6 +243,19 @@ def test_edited_checkpoint_is_exit_4_with_the_entry(folder, change, message):
     assert code == CHECKPOINT_UNUSABLE
     assert message in said
     assert str(path) in said
+
+
+@pytest.mark.parametrize("change, message", EDITS)
+def test_what_no_run_writes_is_exit_4_by_its_name(finished, change, message):
+    path = finished.with_name("kept") / "checkpoints" / "epoch-000002"
+    found = read_checkpoint(path)
+    about_run(found)
+    change(found.state, found.arrays)
+    with pytest.raises(RunError) as error:
+        about_run(found)
+    assert error.value.exit_code == CHECKPOINT_UNUSABLE
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
 
 
 def test_epoch_beyond_the_run_is_exit_4(folder):

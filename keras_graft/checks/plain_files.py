@@ -9,17 +9,26 @@ import os
 import pathlib
 import stat
 
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+_KINDS = {
+    stat.S_IFREG: "a plain file",
+    stat.S_IFLNK: "a link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 class NotAFileError(OSError):
     """Something that has a file's name is none."""
+
+
+def kind_of(mode: int) -> str:
+    """What a file is, in words.
+
+    Args:
+        mode: `st_mode` of `os.stat` or `os.lstat`.
+    """
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def other_kind(path: pathlib.Path) -> str | None:
@@ -36,7 +45,7 @@ def other_kind(path: pathlib.Path) -> str | None:
         mode = os.stat(path).st_mode
     except OSError:
         return None
-    return next((kind for is_it, kind in _KINDS if is_it(mode)), None)
+    return None if stat.S_ISREG(mode) else kind_of(mode)
 
 
 def read_plain(path: pathlib.Path) -> bytes:
@@ -51,5 +60,7 @@ def read_plain(path: pathlib.Path) -> bytes:
     """
     kind = other_kind(path)
     if kind is not None:
-        raise NotAFileError(errno.EINVAL, f"it is {kind}, not a file")
+        raise NotAFileError(
+            errno.EINVAL, f"it is {kind}, not a file", str(path)
+        )
     return path.read_bytes()

@@ -10,6 +10,7 @@ import numpy as np
 from keras_graft import diagnosis
 from keras_graft import models
 from keras_graft.checkpoint.versions import versions
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.compare.arms import Arm
 from keras_graft.compare.outcomes import portable_flags
 from keras_graft.compare.records import Record
@@ -148,7 +149,7 @@ def _accuracy(probabilities, split):
 
 
 def _selected(directory):
-    found = json.loads(directory.results.read_text(encoding="utf-8"))
+    found = json.loads(read_plain(directory.results))
     names = [network["name"] for network in found["networks"]]
     statuses = [network["status"] for network in found["networks"]]
     if found["selected"] == results.MEAN:
@@ -182,7 +183,9 @@ def _by_validation(arm, ships, validation, splits, history):
     by_epoch = history.get(f"val_{key}_accuracy")
     if arm.average or by_epoch is None:
         return found  # No average, and no mean, before the last epoch.
-    found["best_epoch"] = int(np.argmax(by_epoch))
+    found["best_epoch"] = epoch = results.best_epoch(by_epoch)
+    if epoch is None:
+        return found
     best = "best_epoch_test" if validation is None else "best_validation"
-    found[f"{best}_accuracy"] = max(by_epoch)
+    found[f"{best}_accuracy"] = by_epoch[epoch]
     return found

@@ -9,6 +9,7 @@ import msgspec
 from keras_graft import flags
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.compare.records import Amount
 from keras_graft.compare.records import Count
 from keras_graft.compare.records import Record
@@ -60,7 +61,7 @@ def read(folder: pathlib.Path) -> Outcome | None:
     """
     file = folder / _FILE
     try:
-        return parse(file.read_bytes(), Outcome)
+        return parse(read_plain(file), Outcome)
     except FileNotFoundError:
         return None
     except (OSError, ContentError) as error:
@@ -176,7 +177,10 @@ def refuse_another_study(study: Study) -> None:
     file = study.folder / "study.txt"
     if file.exists():
         # Other bytes are other flags.
-        before = file.read_text("utf-8", errors="replace").splitlines()
+        try:
+            before = read_plain(file).decode(errors="replace").splitlines()
+        except OSError as error:
+            raise RunError(f"{file} cannot be read: {error}.") from error
         refuse_changes(study.folder, before, now)
     study.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(file, "".join(f"{line}\n" for line in now))

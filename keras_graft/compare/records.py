@@ -9,6 +9,7 @@ import msgspec
 
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.runs.run_directory import write_atomically
 
 # What the values of records and outcomes may be.
@@ -118,7 +119,7 @@ def read(path: pathlib.Path) -> list[Record]:
         ValueError: If the file is none, or one of another version.
     """
     try:
-        return parse(path.read_bytes(), list[Record])
+        return parse(read_plain(path), list[Record])
     except ContentError as error:
         raise ValueError(
             f"{path} holds no records of this version: {error}. Move it "

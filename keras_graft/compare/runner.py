@@ -16,6 +16,7 @@ import keras
 import tqdm
 
 from keras_graft import data
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.compare import hands
 from keras_graft.compare import measure
 from keras_graft.compare import outcomes
@@ -234,7 +235,7 @@ def _train(run: Run, settings: Any, signals: StopSignals) -> tuple[int, float]:
     if code != DONE:
         return code, 0.0
     results = RunDirectory(run.folder).results
-    return DONE, json.loads(results.read_text(encoding="utf-8"))["seconds"]
+    return DONE, json.loads(read_plain(results))["seconds"]
 
 
 def _with_teacher(run, seconds, flops):

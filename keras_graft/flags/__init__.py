@@ -25,6 +25,7 @@ from keras_graft.flags.command_line import define
 from keras_graft.flags.command_line import flags_text
 from keras_graft.flags.command_line import parse
 from keras_graft.flags.command_line import parse_or_exit
+from keras_graft.flags.command_line import refusal
 from keras_graft.flags.command_line import settings
 from keras_graft.flags.command_line import table
 
@@ -35,6 +36,7 @@ __all__ = [
     "flags_text",
     "parse",
     "parse_or_exit",
+    "refusal",
     "settings",
     "table",
 ]

@@ -41,6 +41,8 @@ _RUN_NAME_LENGTH = 100
 # What every file system takes as the name of a folder, in bytes, less what a
 # study adds to it.
 _NAME_BYTES = 200
+# What looks for the files that it names.
+_FILES = (value_types.ModelFile, value_types.ModelFiles)
 # Words that absl parses at a time.
 _PORTION = 500
 
@@ -270,6 +272,27 @@ def flags_text(values: Settings) -> str:
         and not (_SPECS[name].quiet and value == _SPECS[name].default)
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def refusal(name: str, value: str) -> str | None:
+    """Why a text is no value of a flag, or None if it is one.
+
+    Args:
+        name: The flag; of one that this version does not have nothing is
+            known.
+        value: As in a flagfile; of a switch `yes` or `no`. Whether files
+            exist is not looked at.
+    """
+    spec = _SPECS.get(name)
+    if spec is None or isinstance(spec.parser, _FILES):
+        return None
+    if spec.parser is None:
+        return None if value in ("yes", "no") else "it must be a switch"
+    try:
+        spec.parser.parse(value)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _text(name: str, value: Any) -> str:

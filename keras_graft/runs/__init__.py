@@ -14,7 +14,7 @@
 | `recipe` | settings -> networks and optimizers |
 | `batches` | settings -> images and their batches |
 | `callbacks` | settings -> callbacks |
-| `resuming` | what a run goes on with, and what is said about it |
+| `resuming`, `run_state` | what a run goes on with, and what is said about it |
 | `progress` | one bar for the whole run |
 | `run_logs` | `history.csv` and `coefficients.csv` |
 | `results` | `results.json` and the closing summary |

@@ -1,5 +1,6 @@
 """Which flags of a run may change between two starts of it."""
 
+import collections
 import pathlib
 
 from keras_graft.runs.exit_codes import RunError
@@ -78,7 +79,16 @@ def refuse_fewer_epochs(path: pathlib.Path, done: int, epochs: int) -> None:
 
 def flag_values(text: str) -> dict[str, str]:
     """The flags of a flagfile by name; a switch is `yes` or `no`."""
-    flags = {}
+    return dict(_flags_in(text))
+
+
+def repeated_flags(text: str) -> list[str]:
+    """The names of the flags that a flagfile has more than once, sorted."""
+    count = collections.Counter(name for name, _ in _flags_in(text))
+    return sorted(name for name in count if count[name] > 1)
+
+
+def _flags_in(text):
     for line in text.split("\n"):
         if line.startswith("--"):
             name, equals, value = line[2:].partition("=")
@@ -87,5 +97,4 @@ def flag_values(text: str) -> dict[str, str]:
                 name, value = name[2:], "no"
             elif not equals:
                 value = "yes"
-            flags[name] = value
-    return flags
+            yield name, value

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterable
 from collections.abc import Sequence
 
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.data.splits import SourceFile
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import write_atomically
@@ -51,8 +52,8 @@ def refuse_other_images(
     if not files or not path.exists():
         return
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            head, *rows = csv.reader(file)
+        text = read_plain(path).decode("utf-8")
+        head, *rows = csv.reader(io.StringIO(text, newline=""))
         if tuple(head) != SourceFile._fields:
             raise ValueError(f"its first line is {','.join(head)}")
         before = {row.name: row for row in (SourceFile(*row) for row in rows)}

@@ -9,6 +9,7 @@ import stat
 
 from filelock import lock_descriptor
 
+from keras_graft.checks.plain_files import kind_of
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.structure.printable import printable
 
@@ -157,22 +158,6 @@ def _refuse_other_kinds(path):
             f"{path} is {kind_of(mode)}, and the lock of a run is a plain "
             "file. Move it away, or give another --workdir."
         )
-
-
-def kind_of(mode: int) -> str:
-    """What a file is, in words.
-
-    Args:
-        mode: `st_mode` of `os.lstat`.
-    """
-    kinds = {
-        stat.S_IFREG: "a plain file",
-        stat.S_IFLNK: "a link",
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFSOCK: "a socket",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _read(file, start=0):

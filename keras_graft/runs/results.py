@@ -1,11 +1,18 @@
 """What a run found: `results.json` and the closing summary."""
 
+import contextlib
 import csv
 import dataclasses
+import io
 import json
+import math
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
+
+from keras_graft.checks.plain_files import read_plain
+from keras_graft.runs.exit_codes import RunError
 
 _PROTOCOL = {
     True: (
@@ -25,6 +32,7 @@ _MEAN = (
     "What is shipped is the mean of all live networks' weights; best_epoch is "
     "of the best network."
 )
+_NO_BEST = "No accuracy of network_{} is a number, so that best_epoch is null."
 # Stands for the name of the shipped network.
 MEAN = "mean"
 
@@ -61,7 +69,7 @@ class RunResults:
     selected: str
     selected_by: str
     test_accuracy: float
-    best_epoch: int
+    best_epoch: int | None
     best_epoch_test_accuracy: float | None
     networks: list[NetworkResult]
     ensemble_test_accuracy: float
@@ -75,12 +83,44 @@ class RunResults:
 
 
 def read_history(path: pathlib.Path) -> dict[str, list[float]]:
-    """Reads `history.csv`: for each log its value by epoch."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        name: [float(row[name]) for row in rows] for name in (rows or [{}])[0]
-    }
+    """Reads `history.csv`: for each log its value by epoch.
+
+    Raises:
+        RunError: If the file is none of a run.
+    """
+    with table_of(path) as rows:
+        names, *values = rows
+        columns = zip(*values, strict=True) if values else [()] * len(names)
+        return {
+            name: [float(value) for value in column]
+            for name, column in zip(names, columns, strict=True)
+        }
+
+
+@contextlib.contextmanager
+def table_of(path: pathlib.Path) -> Iterator[Iterator[list[str]]]:
+    """The rows of a table of a run, and errors in the reading named.
+
+    Args:
+        path: The CSV file.
+
+    Raises:
+        RunError: If it cannot be read.
+    """
+    try:
+        text = read_plain(path).decode("utf-8")
+        yield csv.reader(io.StringIO(text, newline=""))
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunError(
+            f"{path} cannot be read ({error}). Move it away: the same command "
+            "goes on without it."
+        ) from error
+
+
+def best_epoch(by_epoch: Sequence[float]) -> int | None:
+    """The first epoch with the largest value; None if none is a number."""
+    finite = [k for k, value in enumerate(by_epoch) if math.isfinite(value)]
+    return max(finite, key=by_epoch.__getitem__, default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +167,7 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
     single = settings.num_networks == 1
     validated = splits.validation is not None
     chosen_by = history[f"val_network_{selected}_accuracy"]
-    best_epoch = max(range(len(chosen_by)), key=chosen_by.__getitem__)
+    best = best_epoch(chosen_by)
     accuracies = [
         float(test_logs[f"network_{k}_accuracy"])
         for k in range(settings.num_networks)
@@ -143,6 +183,8 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         for k in range(settings.num_networks)
     ]
     notes = [_AVERAGED.format(averaged)] if averaged else []
+    if best is None:
+        notes = [*notes, _NO_BEST.format(selected)]
     ships_mean = measured.mean_accuracy is not None
     if ships_mean:
         notes = [_MEAN, *notes]
@@ -158,8 +200,10 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         test_accuracy=(
             measured.mean_accuracy if ships_mean else accuracies[selected]
         ),
-        best_epoch=best_epoch,
-        best_epoch_test_accuracy=None if validated else chosen_by[best_epoch],
+        best_epoch=best,
+        best_epoch_test_accuracy=(
+            None if validated or best is None else chosen_by[best]
+        ),
         networks=networks,
         ensemble_test_accuracy=(
             accuracies[0] if single else float(test_logs["ensemble_accuracy"])

@@ -1,21 +1,16 @@
 """What a run goes on with, and what is said about it."""
 
-import hashlib
 from typing import Any
 
-import msgspec
-
-from keras_graft.checkpoint.files import Checkpoint
 from keras_graft.checkpoint.files import newest_checkpoint
 from keras_graft.checkpoint.manifest import CheckpointError
-from keras_graft.checkpoint.strict_json import ContentError
-from keras_graft.checkpoint.strict_json import check
-from keras_graft.runs.changed_flags import flag_values
 from keras_graft.runs.changed_flags import refuse_changes
 from keras_graft.runs.changed_flags import refuse_fewer_epochs
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_state import about_run
+from keras_graft.runs.run_state import sha256
 
 
 def restore(
@@ -46,7 +41,7 @@ def restore(
         raise RunError(str(error), CHECKPOINT_UNUSABLE) from error
     longer = []
     if checkpoint.restored is not None:
-        about, before = _about(checkpoint.restored)
+        about, before = about_run(checkpoint.restored)
         refuse_fewer_epochs(directory.path, epoch, settings.epochs)
         for line in refuse_changes(directory.path, about.flags, flags_text):
             print(f"Changed: {line}")
@@ -56,60 +51,13 @@ def restore(
         print(f"Resumed after epoch {epoch} of {settings.epochs}.")
     checkpoint.about = {
         "flags": flags_text,
-        "flags_sha256": _sha256(flags_text),
+        "flags_sha256": sha256(flags_text),
         "longer": longer,
     }
     notes = [_longer_note(settings.schedule, *change) for change in longer]
     for note in notes:
         print(note)
     return checkpoint, notes
-
-
-class _About(msgspec.Struct, forbid_unknown_fields=True):
-    """What a run stores in a checkpoint beside the rest.
-
-    Attributes:
-        flags: Its flags as a flagfile.
-        flags_sha256: Their checksum.
-        longer: Changes of `--epochs`: epochs done, flag before, flag after.
-    """
-
-    flags: str
-    flags_sha256: str
-    longer: list[tuple[int, int, int]]
-
-
-def _about(found: Checkpoint) -> tuple[_About, int]:
-    """What a checkpoint tells of its run, and the epochs that run was to have.
-
-    Raises:
-        RunError: If no run wrote it so.
-    """
-    try:
-        about = check(found.state["about"], _About, "about")
-        if about.flags_sha256 != _sha256(about.flags):
-            raise ContentError(
-                "its entry `about.flags` has not the checksum beside it"
-            )
-        epochs = flag_values(about.flags).get("epochs", "")
-        if not (epochs.isascii() and epochs.isdecimal() and len(epochs) < 11):
-            raise ContentError(f"its entry `about.flags` has --epochs={epochs}")
-        if found.epoch > int(epochs):
-            raise ContentError(
-                f"its epoch is {found.epoch}, and its entry `about.flags` ends "
-                f"the run with --epochs={epochs}"
-            )
-    except ContentError as error:
-        raise RunError(
-            f"{found.path} cannot be used: {error}. Restore it from a backup, "
-            "or move it away to go on from the one before it.",
-            CHECKPOINT_UNUSABLE,
-        ) from error
-    return about, int(epochs)
-
-
-def _sha256(text):
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def where_it_stopped(settings: Any, cause: str) -> str:

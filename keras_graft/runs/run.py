@@ -324,7 +324,9 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
             "resize": job.settings.resize,
         }
         write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
-    coefficients = run_report.read_coefficients(directory.coefficients)
+    coefficients = {}
+    if job.graft is not None:
+        coefficients = run_report.read_coefficients(directory.coefficients)
     page = run_report.report_html(
         found, measured.history, coefficients, job.flags_text
     )

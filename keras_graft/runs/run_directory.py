@@ -5,7 +5,7 @@ import errno
 import os
 import pathlib
 import re
-import stat
+import zipfile
 from typing import Annotated
 from typing import Any
 
@@ -16,6 +16,8 @@ from keras_graft.checkpoint.files import checkpoint_paths
 from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
+from keras_graft.checks.plain_files import other_kind
+from keras_graft.checks.plain_files import read_plain
 from keras_graft.runs.changed_flags import flag_values
 from keras_graft.runs.changed_flags import refuse_changes
 from keras_graft.runs.changed_flags import refuse_fewer_epochs
@@ -23,7 +25,6 @@ from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import LOCK
 from keras_graft.runs.lock import is_lock
-from keras_graft.runs.lock import kind_of
 from keras_graft.structure.printable import printable
 
 # What a process writes before it has the name that it is to have.
@@ -31,6 +32,9 @@ _UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
 _NETWORK = re.compile(r"network_\d+\.keras")
 # What the usual file systems take, on every platform.
 _NAME_BYTES = 255
+_IN_A_MODEL = {"config.json", "model.weights.h5"}
+_FOLDER = "a folder"
+_GONE = "gone or damaged"
 
 
 class _Results(msgspec.Struct):
@@ -93,7 +97,7 @@ class RunDirectory:
             raise RunError(str(error), CHECKPOINT_UNUSABLE) from error
 
     def _is_finished(self, settings, flags_text):
-        self._refuse_what_waits()
+        self._refuse_other_kinds(settings.num_networks)
         if settings.resume == "must" and not checkpoint_paths(self.checkpoints):
             raise RunError(
                 f"--resume=must, but there is no checkpoint in {self.path}. "
@@ -115,16 +119,35 @@ class RunDirectory:
         if self.gone and not checkpoint_paths(self.checkpoints):
             raise RunError(
                 f"The run in {self.path} is finished, but {_some(self.gone)} "
-                "is gone, and there is no checkpoint to make it from. Bring it "
-                "back, or give another --workdir to train once more.",
+                f"is {_GONE}, and there is no checkpoint to make it from. "
+                "Bring it back, or give another --workdir to train once more.",
                 CHECKPOINT_UNUSABLE,
             )
         return not self.gone
 
+    def _refuse_other_kinds(self, num_networks):
+        """Refuses a pipe, a folder or the like in the place of a file."""
+        networks = [self.network(k) for k in range(num_networks)]
+        for path in (*vars(self).values(), *networks):
+            if not isinstance(path, pathlib.Path) or path == self.path:
+                continue
+            kind = other_kind(path)
+            if path in (self.tensorboard, self.checkpoints):
+                if os.path.exists(path) and kind != _FOLDER:
+                    raise RunError(
+                        f"{path} is {kind or 'a file'}, and a run has a folder "
+                        "there. Move it away, or give another --workdir."
+                    )
+            elif kind is not None:
+                raise RunError(
+                    f"{path} is {kind}, and a run has a file there. Move it "
+                    "away, or give another --workdir."
+                )
+
     def _flags_before(self):
         """The flags of the run that the folder holds."""
         try:
-            text = self.flags.read_text(encoding="utf-8")
+            text = read_plain(self.flags).decode("utf-8")
             reason = "it names no --dataset"
         except UnicodeDecodeError as error:
             text, reason = "", str(error)
@@ -144,7 +167,7 @@ class RunDirectory:
             self.shipped,
             *(self.network(k) for k in range(num_networks)),
         ]
-        return [path.name for path in paths if not path.exists()]
+        return [path.name for path in paths if not _is_whole(path)]
 
     def finished_epochs(self, epochs: int) -> int:
         """Epochs of the finished run that the folder holds, or 0.
@@ -156,7 +179,7 @@ class RunDirectory:
             RunError: If it has more than them.
         """
         try:
-            done = parse(self.results.read_bytes(), _Results).epochs
+            done = parse(read_plain(self.results), _Results).epochs
         except FileNotFoundError:
             return 0
         except (OSError, ContentError) as error:
@@ -172,7 +195,7 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         if self.gone:
             print(
-                f"This run is finished, but {_some(self.gone)} is gone: the "
+                f"This run is finished, but {_some(self.gone)} is {_GONE}: the "
                 "run is ended once more from its newest checkpoint."
             )
         if self._holds_a_run():
@@ -219,17 +242,6 @@ class RunDirectory:
                 "writes some twenty files into it. Give a folder below it, "
                 f"such as --workdir={self.path / 'runs' / 'first'}."
             )
-
-    def _refuse_what_waits(self):
-        """Refuses pipes and the like, which would be read without end."""
-        for path in vars(self).values():
-            if isinstance(path, pathlib.Path) and path.exists():
-                mode = path.stat().st_mode
-                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    raise RunError(
-                        f"{path} is {kind_of(mode)}, and a run has a plain "
-                        "file there. Move it away, or give another --workdir."
-                    )
 
     def _refuse_files_of_others(self):
         """Refuses a folder without a run whose files a run would replace."""
@@ -304,6 +316,20 @@ def shortened(path: str | os.PathLike, most: int = 200) -> str:
 
 def _unfinished(name):
     return f"{OWN_PREFIX}{name}.{os.getpid()}.tmp"
+
+
+def _is_whole(path):
+    """Whether a file of a finished run can be the one that was written."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    if path.suffix != ".keras":
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _IN_A_MODEL <= set(archive.namelist())
+    # The list of a foreign file may be anything.
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
 
 
 def _is_plain_file(path):

@@ -84,7 +84,27 @@ class CoefficientLogger(StagedCallback):
         return {"rows": self._rows}
 
     def set_state(self, state):
-        self._rows = check(state["rows"], list[list[int | str]], "rows")
+        rows = check(state["rows"], list[list[int | str]], "rows")
+        columns = 2 + len(self.model.status)
+        for i, row in enumerate(rows):
+            if len(row) != columns or not _is_row(*row, self.params["epochs"]):
+                raise ValueError(
+                    f"rows[{i}] must be an epoch of the run, a kernel and "
+                    f"{columns - 2} numbers as texts; it is {row}"
+                )
+        self._rows = rows
+
+
+def _is_row(epoch, kernel, *rest):
+    *cells, epochs = rest
+    if type(epoch) is not int or not 0 <= epoch < epochs:
+        return False
+    if not all(isinstance(text, str) for text in (kernel, *cells)):
+        return False
+    try:
+        return len([float(cell) for cell in cells]) > 0
+    except ValueError:
+        return False
 
 
 def _of_all_epochs(values, count):

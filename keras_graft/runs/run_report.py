@@ -1,18 +1,21 @@
 """`report.html`: a run on one page, pictures inside."""
 
 import base64
-import csv
 import html
 import io
 import pathlib
 
 from keras_graft.checks import packages
 from keras_graft.runs.results import RunResults
+from keras_graft.runs.results import table_of
 
 NO_PICTURES = (
     "The report has no pictures: matplotlib is not installed. "
     "pip install 'keras_graft[plot]' brings it."
 )
+
+# Matplotlib cannot place ticks at numbers near the end of float64.
+_MOST = 1e100
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
@@ -73,13 +76,18 @@ def report_html(
 def read_coefficients(
     path: pathlib.Path,
 ) -> dict[str, dict[int, list[float]]]:
-    """Reads `coefficients.csv`; empty if there is none."""
+    """Reads `coefficients.csv`; empty if there is none.
+
+    Raises:
+        RunError: If the file is none of a run.
+    """
     found: dict[str, dict[int, list[float]]] = {}
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            for epoch, kernel, *values in csv.reader(file):
-                by_epoch = found.setdefault(kernel, {})
-                by_epoch[int(epoch)] = [float(value) for value in values]
+    if not path.exists():
+        return found
+    with table_of(path) as rows:
+        for epoch, kernel, first, *more in rows:
+            by_epoch = found.setdefault(kernel, {})
+            by_epoch[int(epoch)] = [float(value) for value in (first, *more)]
     return found
 
 
@@ -176,13 +184,30 @@ def _by_epoch(axes, label):
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
+def _plot(axes, values, **style):
+    axes.plot(_drawable(values), **style)
+
+
+def _drawable(values):
+    """Numbers, with NaN, a gap, for those that no axis can show."""
+    import numpy as np
+
+    values = np.asarray(values, "float64")
+    return np.where(np.abs(values) < _MOST, values, np.nan)
+
+
 def _accuracy_figure(results, history):
     figure, axes = _figure()
     for k in range(results.num_networks):
-        axes.plot(history[f"val_network_{k}_accuracy"], label=f"network_{k}")
+        _plot(axes, history[f"val_network_{k}_accuracy"], label=f"network_{k}")
     if results.num_networks > 1:
-        axes.plot(
-            history["val_ensemble_accuracy"], "k--", label="ensemble", lw=1
+        _plot(
+            axes,
+            history["val_ensemble_accuracy"],
+            color="black",
+            linestyle="dashed",
+            label="ensemble",
+            lw=1,
         )
     _by_epoch(axes, "accuracy")
     axes.legend(frameon=False)
@@ -192,7 +217,9 @@ def _accuracy_figure(results, history):
 def _invalid_figure(results, history):
     figure, axes = _figure()
     for k in range(results.num_networks):
-        axes.plot(history[f"network_{k}_invalid_filters"], label=f"network_{k}")
+        _plot(
+            axes, history[f"network_{k}_invalid_filters"], label=f"network_{k}"
+        )
     _by_epoch(axes, f"of {results.networks[0].total_filters} filters")
     axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 1))
     axes.legend(frameon=False)
@@ -201,7 +228,7 @@ def _invalid_figure(results, history):
 
 def _divergence_figure(history):
     figure, axes = _figure()
-    axes.plot(history["divergence"], color="tab:purple")
+    _plot(axes, history["divergence"], color="tab:purple")
     _by_epoch(axes, "nats")
     axes.set_ylim(bottom=0)
     return figure
@@ -224,7 +251,9 @@ def _coefficient_figure(coefficients):
     height = 1.2 + 0.16 * len(kernels)
     figure = Figure(figsize=(9.0, max(height, 2.6)), layout="constrained")
     panels = figure.subplots(1, num_networks, sharey=True, squeeze=False)[0]
-    reach = max(np.nanmax(np.abs(values - 0.5)), 0.01)
+    values = _drawable(values)
+    distances = np.abs(values - 0.5)
+    reach = np.max(distances, initial=0.01, where=~np.isnan(distances))
     for k, axes in enumerate(panels):
         image = axes.imshow(
             values[k],
@@ -238,7 +267,11 @@ def _coefficient_figure(coefficients):
         axes.set_title(f"network_{k}", fontsize=10)
         axes.set_xlabel("epoch")
     panels[0].set_yticks(
-        [i + 0.5 for i in range(len(kernels))], kernels, fontsize=7
+        [i + 0.5 for i in range(len(kernels))],
+        kernels,
+        fontsize=7,
+        # A name with a dollar in it is no formula.
+        parse_math=False,
     )
     figure.colorbar(image, ax=list(panels), shrink=0.9)
     return figure

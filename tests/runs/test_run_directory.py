@@ -14,7 +14,8 @@ FLAGS = "--dataset=digits\n--epochs=2\n"
 
 
 def settings(**values):
-    return types.SimpleNamespace(**{"resume": "auto", "epochs": 2, **values})
+    usual = {"resume": "auto", "epochs": 2, "num_networks": 2}
+    return types.SimpleNamespace(**{**usual, **values})
 
 
 def content(folder):
