@@ -16,6 +16,7 @@ from keras_graft.runs.changed_flags import refuse_fewer_epochs
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.structure.printable import printable
 
 
 def restore(
@@ -49,7 +50,7 @@ def restore(
         about, before = _about(checkpoint.restored)
         refuse_fewer_epochs(directory.path, epoch, settings.epochs)
         for line in refuse_changes(directory.path, about.flags, flags_text):
-            print(f"Changed: {line}")
+            print(printable(f"Changed: {line}"))
         longer = [list(change) for change in about.longer]
         if before != settings.epochs:
             longer = [*longer, [epoch, before, settings.epochs]]
