@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from keras_graft import distillation as distillation
     from keras_graft import grafting as grafting
     from keras_graft import models as models
+    from keras_graft import optimizers as optimizers
     from keras_graft import recognition as recognition
     from keras_graft import swa as swa
     from keras_graft.checkpoint.run_checkpoint import (
@@ -94,14 +95,16 @@ _SAVED = {
 __all__ = [*_HOME, *_MODULES]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        return getattr(
-            importlib.import_module(f"{__name__}.{_HOME[name]}"), name
-        )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # It would take any name for one of ours.
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name in _HOME:
+            return getattr(
+                importlib.import_module(f"{__name__}.{_HOME[name]}"), name
+            )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

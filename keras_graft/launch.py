@@ -34,6 +34,7 @@ from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.streams import PlainFormatter
 from keras_graft.runs.streams import keep_streams
+from keras_graft.structure.printable import printable
 
 
 def main(argv):
@@ -75,7 +76,7 @@ def _run_and_tell(settings, cluster, who):
         return error.exit_code
     except Interrupted as interrupted:
         text = where_it_stopped(settings, f"Stopped by {interrupted.name}")
-        print(who + text, file=sys.stderr)
+        print(printable(who + text, kept="\n"), file=sys.stderr)
         return interrupted.exit_code
 
 

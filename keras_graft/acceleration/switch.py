@@ -43,12 +43,20 @@ def accelerate_from(
         accelerate: As for `GraftTrainer`.
         fused_batch_norm: Deprecated, None where it is not given.
         recompute: Likewise.
+
+    Raises:
+        ValueError: If these are no booleans, or contradict each other.
     """
     given = {"fused_batch_norm": fused_batch_norm, "recompute": recompute}
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return accelerate
-    accelerate = combined(**given)
+    found = combined(**given)
+    # True, the default, is what it is if nobody gave it.
+    if accelerate is not True:
+        _refuse_contradictions(accelerate, given)
+        found = accelerate
+    accelerate = found
     warnings.warn(
         f"{' and '.join(map(repr, given))} of GraftTrainer will go with 0.3: "
         f"give accelerate={accelerate!r}.",
@@ -58,10 +66,36 @@ def accelerate_from(
     return accelerate
 
 
+def _refuse_contradictions(accelerate, given):
+    _check(accelerate)
+    meant = {
+        "fused_batch_norm": accelerate is not False,
+        "recompute": False,
+    }
+    for name, value in given.items():
+        if value is not meant[name]:
+            raise ValueError(
+                f"`accelerate={accelerate!r}` and `{name}={value!r}` "
+                f"contradict each other. Leave `{name}` out: `accelerate` has "
+                "taken its place."
+            )
+
+
 def combined(
     fused_batch_norm: bool = True, recompute: bool = True
 ) -> Accelerate:
-    """`accelerate` for the two arguments that it replaces."""
+    """`accelerate` for the two arguments that it replaces.
+
+    Raises:
+        ValueError: If they are no booleans.
+    """
+    given = {"fused_batch_norm": fused_batch_norm, "recompute": recompute}
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise ValueError(
+                f"`{name}` must be True or False, and `accelerate` has taken "
+                f"its place. Received: {value!r}"
+            )
     if not fused_batch_norm:
         return False
     return True if recompute else NO_RECOMPUTE
@@ -80,14 +114,18 @@ def resolve_acceleration(accelerate: Accelerate) -> Acceleration:
     Raises:
         ValueError: If it is none of these.
     """
+    _check(accelerate)
+    found = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    on = bool(accelerate) and _is_tested(**found)
+    return Acceleration(on, on and accelerate != NO_RECOMPUTE)
+
+
+def _check(accelerate):
     if not isinstance(accelerate, bool) and accelerate != NO_RECOMPUTE:
         raise ValueError(
             "`accelerate` must be True, False or "
             f"{NO_RECOMPUTE!r}. Received: {accelerate!r}"
         )
-    found = {"keras": keras.__version__, "tensorflow": tf.__version__}
-    on = bool(accelerate) and _is_tested(**found)
-    return Acceleration(on, on and accelerate != NO_RECOMPUTE)
 
 
 # Once for a pair of versions: a process may make many trainers.

@@ -26,6 +26,7 @@ from keras_graft.runs.signals import Interrupted
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.streams import PlainFormatter
 from keras_graft.runs.streams import keep_streams
+from keras_graft.structure.printable import printable
 
 _ARMS = absl_flags.DEFINE_list(
     "arms",
@@ -84,7 +85,7 @@ def main(argv):
         absl_flags.Error,
         packages.MissingPackageError,
     ) as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(printable(f"Error: {error}", kept="\n"), file=sys.stderr)
         return REFUSED
     from keras_graft.runs import strategy
 

@@ -39,6 +39,7 @@ from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.signals import StopSignals
+from keras_graft.structure.printable import printable
 
 
 def show_plan(study: Study) -> int:
@@ -95,9 +96,10 @@ def start(
         page = study.folder / "report.html"
         study_report.write(page, study.folder.name, found)
         print(summary.markdown(found))
-        print(f"\nrecords  {records_file}\nreport   {page}")
+        shown = f"\nrecords  {records_file}\nreport   {page}"
+        print(printable(shown, kept="\n"))
     else:
-        print(f"records  {records_file}")
+        print(printable(f"records  {records_file}"))
     return DONE
 
 
@@ -138,7 +140,8 @@ def _load(settings):
 def _do_all(study, cost, records_file, signals):
     """Does every run that is free; returns an exit code and the rest."""
     done = [run for run in cost if outcomes.read(run.folder) is not None]
-    print(f"{len(cost)} runs, {len(done)} of them done: {study.folder}")
+    folder = printable(str(study.folder))
+    print(f"{len(cost)} runs, {len(done)} of them done: {folder}")
     with tqdm.tqdm(
         total=sum(cost.values()),
         initial=sum(cost[run] for run in done),

@@ -24,6 +24,22 @@ imported only by those that need it.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_graft.data.epoch_ordered import EpochOrdered as EpochOrdered
+    from keras_graft.data.order import permutation as permutation
+    from keras_graft.data.order import steps_per_epoch as steps_per_epoch
+    from keras_graft.data.pipeline import (
+        evaluation_batches as evaluation_batches,
+    )
+    from keras_graft.data.pipeline import training_batches as training_batches
+    from keras_graft.data.splits import Split as Split
+    from keras_graft.data.splits import Splits as Splits
+    from keras_graft.data.splits import load as load
+    from keras_graft.data.tfds_source import (
+        DataUnavailableError as DataUnavailableError,
+    )
 
 _HOMES = {
     "DataUnavailableError": "tfds_source",
@@ -40,11 +56,15 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(home, name)
+if not TYPE_CHECKING:  # It would take any name for one of ours.
+
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}"
+            )
+        home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+        return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -42,11 +42,13 @@ _HOME = {
 __all__ = [*_HOME]
 
 
-def __getattr__(name):
-    if name in _HOME:
-        module = importlib.import_module(f"{__name__}.{_HOME[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # It would take any name for one of ours.
+
+    def __getattr__(name):
+        if name in _HOME:
+            module = importlib.import_module(f"{__name__}.{_HOME[name]}")
+            return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():

@@ -14,6 +14,7 @@ from absl import app
 from absl import flags
 
 from keras_graft.checks import packages
+from keras_graft.checks.output_files import check_output_file
 from keras_graft.diagnosis import pictures
 from keras_graft.diagnosis import saved_models
 from keras_graft.diagnosis.filter_norms import check_thresholds
@@ -36,7 +37,7 @@ def main(argv):
     except (ValueError, packages.MissingPackageError) as error:
         sys.exit(printable(f"Error: {error}", kept="\n"))
     try:
-        print(report, flush=True)
+        print(printable(str(report), kept="\n"), flush=True)
     except BrokenPipeError:
         # Who read it has seen enough. The interpreter flushes once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,10 +108,13 @@ def _check_output(flag, path, endings):
 def _parse(argv):
     """Parses the flags; --help and its like end with 0, not with absl's 1."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        # absl would fail at it when all is done.
+        check_output_file("profile_file", flags.FLAGS.profile_file)
+        return rest
     except SystemExit:
         sys.exit(0)
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:
         sys.exit(printable(f"Error: {error} --help lists the flags."))
 
 

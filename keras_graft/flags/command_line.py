@@ -14,6 +14,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
+from keras_graft.checks.output_files import check_output_file
 from keras_graft.flags import definitions
 from keras_graft.flags import flagfiles
 from keras_graft.flags import value_types
@@ -45,6 +46,8 @@ _NAME_BYTES = 200
 _FILES = (value_types.ModelFile, value_types.ModelFiles)
 # Words that absl parses at a time.
 _PORTION = 500
+# absl's own flag for a file, where its `app` is imported.
+_PROFILE = "profile_file"
 
 
 def define(flag_values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
@@ -128,6 +131,9 @@ def parse_or_exit(argv: Sequence[str]) -> list[str]:
 def _parse_or_help(program: str, expansion: flagfiles.Expansion) -> None:
     try:
         _assign(program, expansion, absl_flags.FLAGS)
+        # absl would fail at it when all is done.
+        if _PROFILE in absl_flags.FLAGS:
+            check_output_file(_PROFILE, absl_flags.FLAGS[_PROFILE].value)
     except SystemExit:
         # Only absl's --help and its like end the process, with 1 as if a
         # question were a mistake.

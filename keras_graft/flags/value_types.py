@@ -95,15 +95,23 @@ def absolute(path: str) -> str:
         path: Any path; `~` stands for a home folder.
 
     Raises:
-        ValueError: If it is relative and the current folder is gone.
+        ValueError: If it is relative and the current folder is gone, or the
+            whole is no path that a line of flags.txt could give back.
     """
     try:
-        return os.path.abspath(os.path.expanduser(path))
+        found = os.path.abspath(os.path.expanduser(path))
     except OSError as error:
         raise ValueError(
             f"the current folder cannot be read ({error.strerror}), and "
             f"{path!r} begins there. Give an absolute path, or go elsewhere"
         ) from error
+    if not found.isprintable() or found != found.strip():
+        raise ValueError(
+            f"{path!r} is {found!r} from here. A line of flags.txt cannot "
+            "repeat such a path: it may have printable characters only, and "
+            "no space at its end. Give an absolute path, or go elsewhere"
+        )
+    return found
 
 
 class Path(absl_flags.ArgumentParser):
@@ -112,7 +120,7 @@ class Path(absl_flags.ArgumentParser):
     syntactic_help = "a path"
 
     def parse(self, argument: str) -> str:
-        # A line of flags.txt must give back the same path.
+        # What `absolute` says of the whole, said of what was given.
         if not argument or not argument.isprintable():
             raise ValueError("it must be a path of printable characters")
         if argument != argument.strip():

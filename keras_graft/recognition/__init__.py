@@ -23,6 +23,54 @@ does not import TensorFlow.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_graft.recognition.batches import Augmentation as Augmentation
+    from keras_graft.recognition.batches import (
+        IdentityBatches as IdentityBatches,
+    )
+    from keras_graft.recognition.callback import (
+        RetrievalCallback as RetrievalCallback,
+    )
+    from keras_graft.recognition.callback import embeddings_of as embeddings_of
+    from keras_graft.recognition.loading import LabelledImages as LabelledImages
+    from keras_graft.recognition.loading import RetrievalData as RetrievalData
+    from keras_graft.recognition.loading import (
+        hold_out_identities as hold_out_identities,
+    )
+    from keras_graft.recognition.loading import join as join
+    from keras_graft.recognition.loading import load as load
+    from keras_graft.recognition.losses import (
+        BatchHardTriplet as BatchHardTriplet,
+    )
+    from keras_graft.recognition.losses import CircleLoss as CircleLoss
+    from keras_graft.recognition.losses import (
+        batch_hard_triplet as batch_hard_triplet,
+    )
+    from keras_graft.recognition.losses import circle_loss as circle_loss
+    from keras_graft.recognition.networks import (
+        embedding_network as embedding_network,
+    )
+    from keras_graft.recognition.networks import shipped_model as shipped_model
+    from keras_graft.recognition.rankings import RankedLists as RankedLists
+    from keras_graft.recognition.rankings import ranked_lists as ranked_lists
+    from keras_graft.recognition.report import (
+        retrieval_report as retrieval_report,
+    )
+    from keras_graft.recognition.reranking import Reranking as Reranking
+    from keras_graft.recognition.retrieval import (
+        RetrievalScores as RetrievalScores,
+    )
+    from keras_graft.recognition.retrieval import (
+        retrieval_metrics as retrieval_metrics,
+    )
+    from keras_graft.recognition.retrieval import (
+        retrieval_scores as retrieval_scores,
+    )
+    from keras_graft.recognition.similarities import (
+        SimilarityDistillation as SimilarityDistillation,
+    )
 
 _HOMES = {
     "Augmentation": "batches",
@@ -53,11 +101,15 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(home, name)
+if not TYPE_CHECKING:  # It would take any name for one of ours.
+
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}"
+            )
+        home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+        return getattr(home, name)
 
 
 def __dir__() -> list[str]:

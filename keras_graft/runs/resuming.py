@@ -11,6 +11,7 @@ from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_state import about_run
 from keras_graft.runs.run_state import sha256
+from keras_graft.structure.printable import printable
 
 
 def restore(
@@ -44,7 +45,7 @@ def restore(
         about, before = about_run(checkpoint.restored)
         refuse_fewer_epochs(directory.path, epoch, settings.epochs)
         for line in refuse_changes(directory.path, about.flags, flags_text):
-            print(f"Changed: {line}")
+            print(printable(f"Changed: {line}"))
         longer = [list(change) for change in about.longer]
         if before != settings.epochs:
             longer = [*longer, [epoch, before, settings.epochs]]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def run(settings, signals, cluster=None, owns_process=False):
     directory = RunDirectory(settings.workdir)
     flags_text = flags.flags_text(settings)
     if directory.is_finished(settings, flags_text):
-        print(f"This run is finished: {directory.results}")
+        print(f"This run is finished: {_shown(directory.results)}")
         return DONE
     # The first one locks the folder, after all have looked at it.
     is_chief = cluster is None or cluster.is_chief
@@ -107,7 +108,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             with DirectoryLock(directory.path):
                 # Another job may have ended meanwhile.
                 if directory.is_finished(settings, flags_text):
-                    print(f"This run is finished: {directory.results}")
+                    print(f"This run is finished: {_shown(directory.results)}")
                     return DONE
                 _train(job)
     return DONE
@@ -288,7 +289,7 @@ def _print_start(settings, splits, steps, devices):
         print(printable(note, kept="\n"))
     if packages.missing(packages.PICTURES):
         print(run_report.NO_PICTURES)
-    print(f"Run directory: {settings.workdir}")
+    print(f"Run directory: {_shown(settings.workdir)}")
 
 
 def _finish(job, monitor, test_logs, seconds, notes, swa, data):
@@ -337,5 +338,9 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
     summary = results.summary(
         found, monitor.before, directory.shipped, measured.averaged
     )
-    print(summary)
-    print(f"\n  report            {directory.report}")
+    print(printable(summary, kept="\n"))
+    print(f"\n  report            {_shown(directory.report)}")
+
+
+def _shown(path):
+    return printable(os.fspath(path))

@@ -1,11 +1,13 @@
 """How TensorFlow spreads several networks over a processor's cores."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from keras_graft.runs.exit_codes import RunError
 
 _VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_INT32_MAX = 2**31 - 1
 
 
 def share_out_threads(settings: Any) -> bool:
@@ -27,9 +29,9 @@ def share_out_threads(settings: Any) -> bool:
 
     Raises:
         RunError: If the environment asks for fewer than no threads, for which
-            TensorFlow would abort the process.
+            TensorFlow would abort the process, or for more than it can count.
     """
-    _refuse_negative_counts()
+    refuse_impossible_counts(os.environ)
     import tensorflow as tf
 
     cores = len(os.sched_getaffinity(0)) if _has_affinity() else os.cpu_count()
@@ -50,17 +52,26 @@ def share_out_threads(settings: Any) -> bool:
     return True
 
 
-def _refuse_negative_counts():
+def refuse_impossible_counts(environ: Mapping[str, str]) -> None:
+    """Refuses numbers of threads that TensorFlow cannot take.
+
+    Args:
+        environ: The environment.
+
+    Raises:
+        RunError: If one is below 0 or above what 32 bits hold.
+    """
     for name in _VARIABLES:
-        text = os.environ.get(name, "")
+        text = environ.get(name, "")
         try:
             count = int(text)
         except ValueError:
             continue  # TensorFlow takes it for one that is not set.
-        if count < 0:
+        if not 0 <= count <= _INT32_MAX:
             raise RunError(
                 f"The environment variable {name}={text} is a number of "
-                "threads: give 1 or more, or 0 to let TensorFlow choose."
+                f"threads: give 1 to {_INT32_MAX}, or 0 to let TensorFlow "
+                "choose."
             )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 
 from keras_graft.runs.exit_codes import REFUSED
+from keras_graft.structure.printable import printable
 
 
 class Watchdog:
@@ -47,7 +48,8 @@ class Watchdog:
         while (left := self._deadline - time.monotonic()) > 0:
             if self._ended.wait(left):
                 return
-        print(f"Error: {self._explain()}", file=sys.stderr, flush=True)
+        text = printable(f"Error: {self._explain()}", kept="\n")
+        print(text, file=sys.stderr, flush=True)
         os._exit(REFUSED)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
@@ -74,6 +75,18 @@ class Ensemble(HiddenFromSaving, Prebuilt, keras.Model):
         # Loss and metrics, once a subclass is compiled.
         self._scoring: Scoring | None = None
         self.built = all(network.built for network in networks)
+
+    if TYPE_CHECKING:
+        # Keras has no types: without this any argument would do.
+
+        def predict(
+            self,
+            x: Any,
+            batch_size: int | None = None,
+            verbose: Any = "auto",
+            steps: int | None = None,
+            callbacks: Any = None,
+        ) -> Any: ...
 
     @property
     def networks(self) -> list[keras.Model]:

@@ -2,6 +2,7 @@
 
 import abc
 from typing import Any
+from typing import Never
 
 import keras
 
@@ -40,8 +41,9 @@ class Evaluated(Ensemble):
         steps=None,
         callbacks=None,
         return_dict=False,
-        **kwargs,
+        **kwargs: Never,
     ) -> Any:
+        # The rest is what Keras passes to itself, and nothing of a user's.
         self._assert_ready("evaluate")
         if y is None and sample_weight is None:
             x = as_drawn_once(x)

@@ -71,6 +71,42 @@ def test_what_it_replaces_goes_on_working_with_a_notice():
     assert made == {"fused_batch_norm": False, "recompute": "no_recompute"}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"accelerate": False, "recompute": True},
+        {"accelerate": False, "fused_batch_norm": True},
+        {"accelerate": "no_recompute", "fused_batch_norm": False},
+        {"accelerate": "no_recompute", "recompute": True},
+    ],
+)
+def test_contradiction_is_refused_by_both_names(given):
+    with pytest.raises(ValueError, match="contradict each other") as error:
+        keras_graft.GraftTrainer(small_networks(1), **given)
+    for name, value in given.items():
+        assert f"`{name}={value!r}`" in str(error.value)
+
+
+def test_what_it_replaces_may_say_the_same():
+    for accelerate, given in (
+        (False, {"fused_batch_norm": False}),
+        (False, {"recompute": False}),
+        ("no_recompute", {"fused_batch_norm": True, "recompute": False}),
+    ):
+        with pytest.warns(DeprecationWarning):
+            made = keras_graft.GraftTrainer(
+                small_networks(1), accelerate=accelerate, **given
+            )
+        assert made.accelerate == accelerate
+
+
+@pytest.mark.parametrize("name", ["fused_batch_norm", "recompute"])
+@pytest.mark.parametrize("value", ["x", 1, 0.0, []])
+def test_what_it_replaces_is_a_boolean(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be True or False"):
+        keras_graft.GraftTrainer(small_networks(1), **{name: value})
+
+
 def test_trainers_that_were_saved_before_load():
     trainer = keras_graft.GraftTrainer(small_networks(2))
     config = trainer.get_config()

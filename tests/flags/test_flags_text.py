@@ -8,6 +8,7 @@ import pytest
 from absl import flags as absl_flags
 
 from keras_graft import flags
+from keras_graft.structure.printable import printable
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -69,6 +70,26 @@ def test_flags_text_repeats_the_run_from_another_folder(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert parse(f"--flagfile={file}") == values
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31mb", "a\u2028b", "a "])
+def test_folder_whose_name_no_line_can_hold_is_refused(
+    parse, tmp_path, monkeypatch, name
+):
+    """What was given is harmless; what it means from here is not."""
+    folder = tmp_path / name
+    folder.mkdir()
+    given = [["--workdir=."], ["--dataset=cifar10", "--data_dir=."]]
+    # A space at the end is one at the end of the whole only.
+    given += [] if name == "a " else [[], ["--workdir=x"]]
+    monkeypatch.chdir(folder)
+    for arguments in given:
+        with pytest.raises((absl_flags.Error, ValueError)) as error:
+            parse(*arguments)
+        assert "cannot repeat such a path" in str(error.value)
+        assert printable(str(error.value)) == str(error.value)
+    elsewhere = tmp_path / "run"
+    assert parse(f"--workdir={elsewhere}").workdir == str(elsewhere)
 
 
 def test_flags_text_holds_defaults_in_order_of_the_groups(parse):

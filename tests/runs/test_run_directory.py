@@ -6,9 +6,12 @@ import types
 
 import pytest
 
+from keras_graft import flags
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.run import run
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.signals import StopSignals
 
 FLAGS = "--dataset=digits\n--epochs=2\n"
 
@@ -141,3 +144,26 @@ def test_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(RunError, match=f"{name} is a named pipe"):
         RunDirectory(tmp_path).is_finished(settings(), FLAGS)
+
+
+def test_escape_sequence_in_a_folder_is_shown_escaped(tmp_path, capsys):
+    folder = tmp_path / "cw\x1b[31md"
+    folder.mkdir()
+    (folder / "notes").touch()
+    RunDirectory(folder).create()
+    assert "cw\\x1b[31md holds no run, but notes" in capsys.readouterr().out
+    # Whoever calls `run` may name any folder.
+    values = flags.FlagValues()
+    flags.define(values)
+    asked = flags.parse(["launch", f"--workdir={tmp_path}/x"], values)
+    asked = asked._replace(workdir=str(folder))
+    (folder / "flags.txt").write_text(flags.flags_text(asked))
+    (folder / "results.json").write_text(f'{{"epochs": {asked.epochs}}}')
+    networks = [f"network_{k}.keras" for k in range(asked.num_networks)]
+    for name in ("history.csv", "report.html", "shipped.keras", *networks):
+        (folder / name).touch()
+    with StopSignals() as signals:
+        assert run(asked, signals) == 0
+    said = capsys.readouterr().out
+    assert "This run is finished: " in said and "cw\\x1b[31md" in said
+    assert said.removesuffix("\n").isprintable()

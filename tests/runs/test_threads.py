@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.threads import refuse_impossible_counts
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORES = 3
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -119,3 +122,15 @@ def test_networks_side_by_side_train_as_one_after_the_other():
 @pytest.mark.parametrize("text", ["", "many"])
 def test_variables_that_are_no_number_are_none(text):
     assert python(TRAIN, **dict.fromkeys(THREADS, text)).startswith("[")
+
+
+@pytest.mark.parametrize("text", ["-1", "2147483648", "99999999999999"])
+@pytest.mark.parametrize("name", THREADS)
+def test_number_that_tensorflow_cannot_take_is_refused(name, text):
+    with pytest.raises(RunError, match=f"{name}={text} .* 1 to 2147483647"):
+        refuse_impossible_counts({name: text})
+
+
+@pytest.mark.parametrize("text", ["", "0", "2147483647", "many", "3\x1b[31m"])
+def test_what_tensorflow_takes_or_ignores_is_left_to_it(text):
+    refuse_impossible_counts(dict.fromkeys(THREADS, text))
