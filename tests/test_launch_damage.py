@@ -287,6 +287,9 @@ def damage(path, kind, rng):
     elif kind == "folder":
         path.unlink()
         path.mkdir()
+    elif kind == "pipe":
+        path.unlink()
+        os.mkfifo(path)
     elif kind == "link":
         path.unlink()
         path.symlink_to(path.name)
@@ -313,7 +316,7 @@ def damage(path, kind, rng):
         st.tuples(
             st.sampled_from(FILES),
             st.sampled_from(
-                ["gone", "empty", "folder", "link", "noise", "cut", "bytes"]
+                "gone empty folder pipe link noise cut bytes".split()
             ),
         ),
         min_size=1,

@@ -1,8 +1,9 @@
 """The history and the coefficients of a run, and what is made of them."""
 
-import dataclasses
 import math
+import types
 
+import numpy as np
 import pytest
 from builders import make_trainer
 from builders import small_networks
@@ -55,8 +56,29 @@ def test_no_accuracy_is_the_best_that_is_no_number():
     nan, inf = math.nan, math.inf
     assert results.best_epoch([nan, 0.2, inf, 0.7, 0.7]) == 3
     assert results.best_epoch([nan, inf]) is None
-    text = dataclasses.replace(FOUND, best_epoch=None).to_json()
-    assert '"best_epoch": null' in text
+    settings = types.SimpleNamespace(
+        num_networks=1, dataset="digits", model="digits_cnn", epochs=2, seed=0
+    )
+    images = np.zeros((1, 8, 8, 1), "uint8")
+    splits = types.SimpleNamespace(
+        train=types.SimpleNamespace(images=images),
+        validation=None,
+        num_classes=10,
+        class_names=None,
+    )
+    measured = results.Measured(
+        history={"val_network_0_accuracy": [nan, inf]},
+        selected=0,
+        statuses=["live"],
+        test_logs={"network_0_accuracy": 0.5},
+        invalid_filters=[0],
+        total_filters=[64],
+        seconds=1.0,
+    )
+    found = results.run_results(settings, splits, measured)
+    assert found.best_epoch is found.best_epoch_test_accuracy is None
+    assert "No accuracy of network_0 is a number" in found.protocol
+    assert "epoch None" not in results.summary(found, [0], "shipped.keras")
 
 
 @pytest.fixture(scope="module")
