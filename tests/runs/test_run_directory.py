@@ -3,6 +3,7 @@
 import os
 import pathlib
 import types
+import zipfile
 
 import pytest
 
@@ -160,8 +161,12 @@ def test_escape_sequence_in_a_folder_is_shown_escaped(tmp_path, capsys):
     (folder / "flags.txt").write_text(flags.flags_text(asked))
     (folder / "results.json").write_text(f'{{"epochs": {asked.epochs}}}')
     networks = [f"network_{k}.keras" for k in range(asked.num_networks)]
-    for name in ("history.csv", "report.html", "shipped.keras", *networks):
-        (folder / name).touch()
+    for name in ("history.csv", "report.html"):
+        (folder / name).write_text("whole")
+    for name in ("shipped.keras", *networks):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.writestr("config.json", "")
+            archive.writestr("model.weights.h5", "")
     with StopSignals() as signals:
         assert run(asked, signals) == 0
     said = capsys.readouterr().out
