@@ -53,8 +53,8 @@ def main() -> int:
             side.receive()
             side.ask(do="start")
         turns = {
-            text: lambda side=side, count=count(text, workload): side.ask(
-                do="steps", count=count
+            text: lambda side=side, steps=count(text, workload): side.ask(
+                do="steps", count=options.steps * steps
             )
             for text, side in sides.items()
         }
@@ -86,7 +86,7 @@ def start(text: str, workload: Workload, folder: pathlib.Path):
 
 
 def count(text: str, workload: Workload) -> int:
-    """Steps of a turn: as many images in all on every side."""
+    """Steps taken for one: as many images in all on every side."""
     return workload.networks if shlex.split(text)[0] == "fit" else 1
 
 
@@ -151,6 +151,13 @@ def parse_options() -> argparse.Namespace:
         help="What every side computes in.",
     )
     parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=1,
+        help="Steps of a turn; with gentle grafts a multiple of "
+        "--graft_every_steps, so that each turn has its share of moves.",
+    )
     parser.add_argument(
         "--minutes",
         type=float,

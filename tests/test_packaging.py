@@ -10,12 +10,12 @@ import tomllib
 import builders
 import launching
 import pytest
+from finished import finished
 
 from keras_graft import data
 from keras_graft import diagnosis
 from keras_graft import recognition
 from keras_graft.checks import packages
-from keras_graft.runs import results
 from keras_graft.runs import run_report
 from keras_graft.runs.exit_codes import REFUSED
 from keras_graft.version import __version__
@@ -133,31 +133,11 @@ def test_launch_says_what_to_install(monkeypatch, tmp_path):
 
 def test_a_report_without_matplotlib_says_so(monkeypatch):
     absent(monkeypatch, "matplotlib")
-    network = results.NetworkResult("network_0", "live", 0.5, 0, 10)
-    found = results.RunResults(
-        dataset="digits",
-        model="resnet8",
-        num_networks=1,
-        epochs=1,
-        seed=0,
-        seconds=1.0,
-        selected="network_0",
-        selected_by="val_accuracy",
-        test_accuracy=0.5,
-        best_epoch=0,
-        best_epoch_test_accuracy=None,
-        networks=[network],
-        ensemble_test_accuracy=0.5,
-        input={},
-        output={},
-        class_names=None,
-        protocol="",
-    )
     history = {"val_network_0_accuracy": [0.5]}
-    page = run_report.report_html(found, history, {}, "")
+    page = run_report.report_html(finished(), history, {}, "")
     assert "keras_graft[plot]" in page
     assert "<img" not in page
-    assert "0.5000" in page
+    assert "0.6250" in page
 
 
 def test_citation_names_the_version():

@@ -4,41 +4,11 @@ import re
 
 import pytest
 import yaml
+from finished import finished
 
 from keras_graft import flags
 from keras_graft.runs import results
 from keras_graft.runs.model_card import card
-
-
-def finished(class_names=None, **changes):
-    networks = [
-        results.NetworkResult(f"network_{k}", "live", 0.5 + k / 8, 0, 10)
-        for k in range(2)
-    ]
-    return results.RunResults(
-        **{
-            **dict(
-                dataset="digits",
-                model="resnet8",
-                num_networks=2,
-                epochs=3,
-                seed=7,
-                seconds=12.5,
-                selected="network_1",
-                selected_by="val_accuracy",
-                test_accuracy=0.625,
-                best_epoch=2,
-                best_epoch_test_accuracy=None,
-                networks=networks,
-                ensemble_test_accuracy=0.75,
-                input={"shape": [8, 9, 1], "dtype": "uint8"},
-                output={"kind": "logits", "classes": 3},
-                class_names=class_names,
-                protocol="Chosen on a validation split.",
-            ),
-            **changes,
-        }
-    )
 
 
 def settings(*arguments):
@@ -98,7 +68,9 @@ def test_any_name_of_a_class_or_folder_leaves_it_readable(tmp_path, name):
     images = tmp_path / (name if name.isprintable() else "images")
     images.mkdir()
     chosen = settings(f"--dataset=folder:{images}")
-    text = card(finished([name, "b", "c"], dataset=chosen.dataset), chosen)
+    text = card(
+        finished(class_names=[name, "b", "c"], dataset=chosen.dataset), chosen
+    )
     front, body = parts(text)
     named = front["model-index"][0]["results"][0]["dataset"]["name"]
     assert named == f"folder:{images.name}"

@@ -7,31 +7,17 @@ import numpy as np
 import pytest
 from builders import make_trainer
 from builders import small_networks
+from finished import finished
 
 from keras_graft.runs import results
 from keras_graft.runs import run_report
 from keras_graft.runs.run_logs import CoefficientLogger
 
-NETWORK = results.NetworkResult("network_0", "live", 0.9, 3, 64)
-FOUND = results.RunResults(
-    dataset="digits",
-    model="digits_cnn",
-    num_networks=1,
-    epochs=2,
-    seed=0,
-    seconds=2.0,
-    selected="network_0",
-    selected_by="val_accuracy",
-    test_accuracy=0.9,
-    best_epoch=1,
-    best_epoch_test_accuracy=None,
-    networks=[NETWORK],
-    ensemble_test_accuracy=0.9,
-    input={},
-    output={},
-    class_names=None,
-    protocol="",
-)
+ONE = {
+    "num_networks": 1,
+    "selected": "network_0",
+    "networks": [results.NetworkResult("network_0", "live", 0.9, 3, 64)],
+}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +34,7 @@ def test_report_of_any_number(accuracies, filters, divergences, shares):
         "divergence": divergences,
     }
     coefficients = {"$\\frac$/kernel": {0: shares, 2: shares[:1]}}
-    page = run_report.report_html(FOUND, history, coefficients, "")
+    page = run_report.report_html(finished(**ONE), history, coefficients, "")
     assert page.count("data:image/png") == 4
 
 
