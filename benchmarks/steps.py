@@ -7,8 +7,8 @@ folder of another version of the project, whose own benchmarks take the steps;
 or `fit`, a plain Keras fit of one network, of which as many steps are taken as
 there are networks. Turns are so short that what else runs on the machine hits
 all sides alike: 60 turns tell differences of one percent, where
-`throughput.py` with its epochs tells ten. Validation, grafts and checkpoints
-are not in it. Linux only.
+`throughput.py` with its epochs tells ten. Validation, checkpoints and grafts
+between epochs are not in it; gentle grafts are. Linux only.
 """
 
 import argparse

@@ -10,6 +10,7 @@ import os
 import pathlib
 import posixpath
 import re
+import types
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PUBLIC_NAMES = "<!-- public names -->"
@@ -67,7 +68,7 @@ def public_names():
         found[module.__name__] = [
             (name, f"{value.__module__}.{value.__qualname__}")
             for name, value in zip(module.__all__, own, strict=True)
-            if value not in modules
+            if not isinstance(value, types.ModuleType)
         ]
     return found
 

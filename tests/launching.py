@@ -57,7 +57,11 @@ def run_python(code, *arguments, **environment):
     """What a program prints, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=240,

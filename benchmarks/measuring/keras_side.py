@@ -271,10 +271,13 @@ def _steps_tool(model, draw, graft=None):
         nonlocal taken
         if not batches:
             batches.append(draw())
+            if graft is not None:
+                # The gate stands before the epoch's own graft.
+                graft.graft(0)
         begin = clocks()
         for _ in range(count):
             if graft is not None:
-                # Gentle grafts are part of every tenth step.
+                # Gentle grafts are part of every K-th step.
                 graft.on_train_batch_begin(taken)
             logs = model.train_function(batches[0])
             taken += model.steps_per_execution

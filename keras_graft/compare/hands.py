@@ -95,8 +95,7 @@ def do_all(
     Raises:
         RunError: If others hold what is needed for a day.
     """
-    until = time.monotonic() + 3600 * MOST_HOURS
-    told = False
+    seen, until = None, 0.0
     while True:
         code, left = _do_free(study, runs, do)
         if code != DONE or not left:
@@ -104,10 +103,11 @@ def do_all(
         if not wait and not any(_lacks_teacher(run) for run in left):
             return DONE, left
         names = ", ".join(f"{run.name} with seed {run.seed}" for run in left)
-        if not told:
+        if left != seen:
+            # A day from the last that went on, here or there.
+            seen, until = left, time.monotonic() + 3600 * MOST_HOURS
             print(f"Waiting for other processes: {names}.", flush=True)
-            told = True
-        if time.monotonic() > until:
+        elif time.monotonic() > until:
             raise RunError(
                 f"Other processes have held runs of {study.folder} for "
                 f"{MOST_HOURS:g} hours, without which nothing goes on: "

@@ -28,7 +28,6 @@ _LOCAL = (
     "--data_dir=",
     "--resume=",
     "--teachers=",
-    "--initial_network=",
     "--noplan",
 )
 _ROUNDING = {f"--{no}{name}" for name in ROUNDING for no in ("", "no")}
@@ -139,7 +138,10 @@ def portable_flags(
         # Whether its file is there yet is no matter of the run's flags.
         settings = settings._replace(teachers=(str(run.teacher),))
     lines = flags.flags_text(settings).splitlines()
-    kept = [line for line in lines if not line.startswith(_LOCAL)]
+    local = _LOCAL
+    if run is not None and run.teacher is not None:
+        local = (*_LOCAL, f"{run.given_as}=")
+    kept = [line for line in lines if not line.startswith(local)]
     if run is not None and run.teacher is not None:
         kept.append(f"{run.given_as}={'/'.join(run.teacher.parts[-3:])}")
     return kept

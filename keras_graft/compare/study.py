@@ -66,7 +66,6 @@ class Run:
         pair: Learning rate and weight decay, where the run tries one.
         teacher: The file of what was trained for it before, or None.
         teacher_model: Architecture of a teacher; empty without one.
-        given_as: The flag that the file is given with.
     """
 
     name: str
@@ -77,7 +76,16 @@ class Run:
     pair: tuple[float, float] | None = None
     teacher: pathlib.Path | None = None
     teacher_model: str = ""
-    given_as: str = "--teachers"
+
+    @property
+    def begins_with(self) -> bool:
+        """Whether its networks begin as what was trained before."""
+        return self.teacher is not None and not self.teacher_model
+
+    @property
+    def given_as(self) -> str:
+        """The flag that the file is given with."""
+        return "--initial_network" if self.begins_with else "--teachers"
 
 
 def check(study: Study) -> None:
@@ -162,13 +170,9 @@ def arm_runs(study: Study) -> list[Run]:
                     arms=arms,
                     teacher=teacher and teacher.folder / "shipped.keras",
                     teacher_model=_teacher_model(study, kind),
-                    given_as=_GIVEN_AS.get(kind, "--teachers"),
                 )
             )
     return runs
-
-
-_GIVEN_AS = {TRUNK: "--initial_network"}
 
 
 def _averaged(arm):
@@ -264,7 +268,7 @@ def settings_of(
         ValueError: If flags contradict each other or have no meaning.
     """
     rate, decay = run.pair or chosen
-    if run.given_as == _GIVEN_AS[TRUNK]:
+    if run.begins_with:
         rate *= _held_share(study.base.schedule)
     with tempfile.TemporaryDirectory() as folder:
         # As a flagfile, so that an arm's flag may take the meaning from one

@@ -240,13 +240,15 @@ class GraftCallback(keras.callbacks.Callback):
         if self._moves_in is None or not self._grafts:
             return
         steps = self._steps_per_epoch()
-        with _scope_of(self.model):
-            self._source.before_step(
-                self._live_now(),
-                self._moves_in * steps + batch,
-                getattr(self.model, "steps_per_execution", 1),
-                steps,
-            )
+        step = self._moves_in * steps + batch
+        since = getattr(self.model, "steps_per_execution", 1)
+        if batch == 0:
+            # The last execution of the epoch before may have been shorter.
+            since = (steps - 1) % since + 1
+        moves = self._source.moves_before(step, since)
+        if moves:
+            with _scope_of(self.model):
+                self._source.move(self._live_now(), step, moves, steps)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is None:

@@ -30,9 +30,9 @@ _AT_A_TIME = 8
 class StepSource(PeerSource):
     """Moves weights of all live networks after every K-th step.
 
-    `graft` opens an epoch and takes what holds throughout it; `before_step`
-    moves. What a move does is a function of the weights, of the epoch and
-    the step alone: a resumed run repeats it.
+    `graft` opens an epoch and takes what holds throughout it. What `move` does
+    is a function of the weights, of the epoch and the step alone: a resumed run
+    repeats it.
 
     Args:
         blend: `"kernels"` or `"block"`.
@@ -58,23 +58,30 @@ class StepSource(PeerSource):
         found = self._graft(live)
         return found if len(live) > 1 else {}
 
-    def before_step(
-        self, live: tf.Tensor, step: int, steps: int, steps_per_epoch: int
+    def moves_before(self, step: int, since: int) -> int:
+        """How many moves are due before a step.
+
+        Args:
+            step: Steps of the run before this one.
+            since: Steps since moves could be made last; several where
+                TensorFlow runs them on end.
+        """
+        before = max(step - since, 0)
+        return step // self._every_steps - before // self._every_steps
+
+    def move(
+        self, live: tf.Tensor, step: int, moves: int, steps_per_epoch: int
     ) -> None:
-        """Moves the weights, if a multiple of K is due before a step.
+        """Moves the weights.
 
         Args:
             live: Shape (N,), float32: 1 for a network that takes part.
             step: Steps of the run before this one.
-            steps: Steps since this was called last; several where TensorFlow
-                runs them on end.
+            moves: How many are made in one, at least 1.
             steps_per_epoch: Steps of an epoch.
         """
-        passed = step // self._every_steps
-        moves = passed - max(step - steps, 0) // self._every_steps
-        if not moves:
-            return
-        given = self._given(passed, moves * self._every_steps, steps_per_epoch)
+        number = step // self._every_steps
+        given = self._given(number, moves * self._every_steps, steps_per_epoch)
         if self._move is None:
             # Not called by way of `tf.function`, which would warn of several
             # traces where `fit` is called several times.

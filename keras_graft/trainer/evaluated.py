@@ -45,7 +45,9 @@ class Evaluated(Ensemble):
     ) -> Any:
         # The rest is what Keras passes to itself, and nothing of a user's.
         self._assert_ready("evaluate")
-        if y is None and sample_weight is None:
+        # `fit` validates on batches that it has drawn before.
+        drawn = kwargs.get("_use_cached_eval_dataset", False)
+        if not drawn and y is None and sample_weight is None:
             x = as_drawn_once(x)
         check_not_empty(x, "evaluation")
         self._prepare(*first_example(x, y, sample_weight))

@@ -97,6 +97,26 @@ def test_wait_has_an_end_that_names_what_it_was_for(tmp_path, monkeypatch):
             start(study)
 
 
+def test_the_wait_is_counted_from_what_went_on_last(tmp_path, monkeypatch):
+    study = make_study(tmp_path, names=("single", "distillation"))
+    single, teacher, _ = sorted(
+        studies.arm_runs(study), key=lambda run: run.name != "single"
+    )
+    clock = [0.0]
+    monkeypatch.setattr(hands.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(hands.time, "sleep", lambda _: end(study, teacher))
+
+    def do(run):
+        # Longer than others may hold what is needed.
+        clock[0] += 3600 * (hands.MOST_HOURS + 1)
+        end(study, run)
+        return 0
+
+    with hands.claim(study, teacher):
+        code, left = hands.do_all(study, studies.arm_runs(study), do, True)
+    assert (code, left) == (0, [])
+
+
 def test_run_of_a_process_that_was_killed_is_free(tmp_path):
     study = make_study(tmp_path)
     (run,) = studies.arm_runs(study)

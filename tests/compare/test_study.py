@@ -2,7 +2,6 @@
 
 import pathlib
 
-import numpy as np
 import pytest
 from absl import flags as absl_flags
 from compare_fixture import make_study
@@ -12,6 +11,7 @@ from keras_graft.compare import arms
 from keras_graft.compare import outcomes
 from keras_graft.compare import records
 from keras_graft.compare import study as studies
+from keras_graft.runs import recipe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ALL = tuple(arms.ARMS)
@@ -115,11 +115,29 @@ def test_a_fork_costs_what_n_networks_cost(tmp_path):
     assert trunk.schedule_epochs == 640
     assert (fork.num_networks, fork.epochs) == (2, 160)
     assert 480 + 2 * 160 == 2 * 400
-    # Where the cosine of the trunk ends.
     assert trunk.learning_rate == 0.2
-    rate = 0.2 * (1 + np.cos(np.pi * 480 / 640)) / 2
-    assert fork.learning_rate == pytest.approx(rate)
     assert (fork.schedule, fork.swa_start, fork.ship) == ("constant", 0, "mean")
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine"])
+def test_a_fork_goes_on_at_the_rate_of_its_trunk(tmp_path, schedule):
+    study = make_study(
+        tmp_path,
+        "--epochs=400",
+        f"--schedule={schedule}",
+        names=("fork_late",),
+    )
+    trunk, fork = settings_by_run(study).values()
+    course = recipe.schedule(0.2, schedule, 640, 1)
+    end = course(trunk.epochs) if callable(course) else course
+    assert fork.learning_rate == pytest.approx(float(end))
+
+
+def test_a_study_keeps_what_its_networks_begin_with(tmp_path):
+    first = tmp_path / "first.keras"
+    first.touch()
+    study = make_study(tmp_path, f"--initial_network={first}")
+    assert f"--initial_network={first}" in outcomes.portable_flags(study.base)
 
 
 def parsed(flagfile):

@@ -47,10 +47,12 @@ def test_monitor_logs_the_divergence_of_all_images(activation):
             [
                 keras.Input((6,)),
                 keras.layers.BatchNormalization(),
-                keras.layers.Dense(4, activation=activation),
+                keras.layers.Dense(
+                    4, activation=activation, kernel_initializer=initializer
+                ),
             ]
         )
-        for _ in range(3)
+        for initializer in map(keras.initializers.GlorotUniform, range(3))
     ]
     images = np.random.default_rng(0).normal(size=(10, 6)).astype("float32")
     monitor = DivergenceMonitor(

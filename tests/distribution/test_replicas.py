@@ -34,21 +34,20 @@ def four_replicas(tmp_path_factory):
     out = tmp_path_factory.mktemp("four_replicas") / "numbers.npz"
     program = pathlib.Path(replica_equivalence.__file__)
     # It runs beside the tests of this process.
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(program), "mirrored:4", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as process:
 
-    def numbers():
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
-        return np.load(out)
+        def numbers():
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+            return np.load(out)
 
-    yield numbers
-    process.kill()
-    process.wait()
+        yield numbers
+        process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,10 @@ def random_networks(n, seed=0, make=conv_classifier):
     return networks
 
 
+def kernel_of(network):
+    return network.get_layer("conv").kernel.numpy()
+
+
 def assert_close(network, expected):
     for path, after in reference.values(network).items():
         np.testing.assert_allclose(
@@ -247,6 +251,31 @@ def test_frozen_layers_and_blend_are_minded():
     after = reference.values(networks[0])
     changed = [p for p, v in after.items() if np.any(v != before[0][p])]
     assert changed == ["conv/kernel"]
+
+
+def test_a_move_is_made_once_where_two_epochs_meet():
+    # 25 steps, two on end: a move comes before the 24th step of the run, and
+    # the next look is only one step later.
+    networks = random_networks(2)
+    before = [kernel_of(network) for network in networks]
+    callback = GraftCallback(
+        half_life=0.5, every_steps=12, target="mean", start=0
+    )
+    callback.set_model(
+        types.SimpleNamespace(networks=networks, steps_per_execution=2)
+    )
+    callback.set_params({"steps": STEPS})
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_epoch_begin(epoch)
+        for batch in range(0, STEPS, 2):
+            callback.on_train_batch_begin(batch)
+    after = [kernel_of(network) for network in networks]
+    # Before the steps 12, 24, 36 and 48.
+    left = 0.5 ** (4 * 12 / (0.5 * STEPS))
+    np.testing.assert_allclose(
+        after[0] - after[1], left * (before[0] - before[1]), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,9 @@ def grain_loader():
     )
 
 
-def dataset():
+def dataset(shuffle=True):
     data = tf.data.Dataset.from_tensor_slices(examples())
-    return data.shuffle(16, seed=2).batch(BATCH)
+    return (data.shuffle(16, seed=2) if shuffle else data).batch(BATCH)
 
 
 def of_one_device():
@@ -115,6 +115,15 @@ KINDS = {
     "grain loader": lambda: {"x": grain_loader()},
     "generator": lambda: {"x": endless(*examples()), "steps_per_epoch": 3},
     "PyDataset": lambda: {"x": Noisy(), "shuffle": False},
+    "PyDataset, validation": lambda: {
+        "x": Noisy(),
+        "shuffle": False,
+        "validation_data": Noisy(),
+    },
+    "torch, both": lambda: {
+        "x": torch_loader(),
+        "validation_data": torch_loader(),
+    },
     "PyDataset, workers": lambda: {
         "x": Noisy(workers=2, max_queue_size=3),
         "shuffle": False,
@@ -122,7 +131,9 @@ KINDS = {
     "distributed": lambda: {"x": of_one_device()},
     "endless validation dataset": lambda: {
         "x": dataset(),
-        "validation_data": dataset().repeat(),
+        # Shuffled anew by each pass, plain Keras is not always itself: one
+        # fit of 300 saw another second pass.
+        "validation_data": dataset(shuffle=False).repeat(),
         "validation_steps": 3,
     },
     "endless validation generator": lambda: {
