@@ -5,6 +5,7 @@ from typing import Any
 from typing import NamedTuple
 
 from keras_graft.data.names import IMAGE_SOURCES
+from keras_graft.data.names import source_of
 from keras_graft.flags.definitions import GROUPS
 
 
@@ -30,12 +31,6 @@ def _is_gentle(values):
     )
 
 
-def _source(values: Any) -> str:
-    """What a dataset of one's own is read from, else empty."""
-    source, colon, _ = values.dataset.partition(":")
-    return source if colon else ""
-
-
 # In this order: what one rule resets may be the cause of the next.
 RULES = (
     Rule(
@@ -58,13 +53,13 @@ RULES = (
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) in ("folder", "npz"),
+        lambda values: source_of(values.dataset) in ("folder", "npz"),
         ("data_dir",),
         "what is read is named there",
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) not in IMAGE_SOURCES,
+        lambda values: source_of(values.dataset) not in IMAGE_SOURCES,
         ("image_size", "resize", "bad_images", "cache"),
         "only folder:PATH and tfds:NAME are read with it",
     ),

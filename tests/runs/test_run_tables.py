@@ -19,6 +19,12 @@ ONE = {
     "networks": [results.NetworkResult("network_0", "live", 0.9, 3, 64)],
 }
 
+HISTORY = {
+    **{f"val_network_{k}_accuracy": [0.5] for k in range(2)},
+    **{f"network_{k}_invalid_filters": [0] for k in range(2)},
+    "val_ensemble_accuracy": [0.5],
+}
+
 
 @pytest.mark.parametrize(
     "accuracies, filters, divergences, shares",
@@ -38,33 +44,60 @@ def test_report_of_any_number(accuracies, filters, divergences, shares):
     assert page.count("data:image/png") == 4
 
 
+def results_of(accuracies, num_networks=1, validation=None, **measured):
+    settings = types.SimpleNamespace(
+        num_networks=num_networks, dataset="digits", model="resnet8"
+    )
+    settings.epochs, settings.seed = len(accuracies), 0
+    images = np.zeros((1, 8, 8, 1), "uint8")
+    splits = types.SimpleNamespace(
+        train=types.SimpleNamespace(images=images),
+        validation=validation,
+        num_classes=10,
+        class_names=None,
+    )
+    networks = range(num_networks)
+    test_logs = {f"network_{k}_accuracy": 0.5 for k in networks}
+    measured = results.Measured(
+        history={f"val_network_{k}_accuracy": accuracies for k in networks},
+        selected=0,
+        statuses=["live"] * num_networks,
+        test_logs=test_logs | {"ensemble_accuracy": 0.5},
+        invalid_filters=[0] * num_networks,
+        total_filters=[64] * num_networks,
+        seconds=1.0,
+        **measured,
+    )
+    return results.run_results(settings, splits, measured)
+
+
 def test_no_accuracy_is_the_best_that_is_no_number():
     nan, inf = math.nan, math.inf
     assert results.best_epoch([nan, 0.2, inf, 0.7, 0.7]) == 3
     assert results.best_epoch([nan, inf]) is None
-    settings = types.SimpleNamespace(
-        num_networks=1, dataset="digits", model="digits_cnn", epochs=2, seed=0
-    )
-    images = np.zeros((1, 8, 8, 1), "uint8")
-    splits = types.SimpleNamespace(
-        train=types.SimpleNamespace(images=images),
-        validation=None,
-        num_classes=10,
-        class_names=None,
-    )
-    measured = results.Measured(
-        history={"val_network_0_accuracy": [nan, inf]},
-        selected=0,
-        statuses=["live"],
-        test_logs={"network_0_accuracy": 0.5},
-        invalid_filters=[0],
-        total_filters=[64],
-        seconds=1.0,
-    )
-    found = results.run_results(settings, splits, measured)
+    found = results_of([nan, inf])
     assert found.best_epoch is found.best_epoch_test_accuracy is None
     assert "No accuracy of network_0 is a number" in found.protocol
     assert "epoch None" not in results.summary(found, [0], "shipped.keras")
+
+
+def test_protocol_says_what_was_chosen_and_nothing_else():
+    chosen = "the shipped network and best_epoch were chosen"
+    best = results_of([0.5], 2)
+    assert f"{chosen} on the test set, as in the paper. Such" in best.protocol
+    best = results_of([0.5], 2, validation=object())
+    assert f"{chosen} on it; test set used once" in best.protocol
+    for validation in (None, object()):
+        alone = results_of([0.5], validation=validation)
+        assert ": best_epoch was chosen on" in alone.protocol
+        mean = results_of([0.5], 2, validation, mean_accuracy=0.75)
+        assert "best_epoch and the network that it is of" in mean.protocol
+        assert "weights; none of them was chosen" in mean.protocol
+        for found in (alone, mean):
+            assert "shipped network" not in found.protocol
+            assert "Such an accuracy" not in found.protocol
+    page = run_report.report_html(mean, HISTORY, {}, "")
+    assert "<p>The mean of the networks' weights is shipped:" in page
 
 
 @pytest.fixture(scope="module")
