@@ -25,12 +25,6 @@ class Rule(NamedTuple):
     reason: str
 
 
-def _is_gentle(values):
-    return (
-        values.graft_half_life is not None or values.graft_source == "exchange"
-    )
-
-
 # In this order: what one rule resets may be the cause of the next.
 RULES = (
     Rule(
@@ -101,7 +95,9 @@ RULES = (
     ),
     Rule(
         "graft_half_life",
-        lambda values: not _is_gentle(values),
+        lambda values: (
+            values.graft_half_life is None and values.graft_source != "exchange"
+        ),
         ("graft_every_steps",),
         "grafts are made between epochs",
     ),

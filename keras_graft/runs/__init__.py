@@ -16,7 +16,9 @@
 | `callbacks` | settings -> callbacks |
 | `resuming`, `run_state` | what a run goes on with, and what is said about it |
 | `progress` | one bar for the whole run |
+| `csv_tables` | the tables of a run, written and read |
 | `run_logs` | `history.csv` and `coefficients.csv` |
+| `image_table` | `images.csv`, and that the images stay the same |
 | `results` | `results.json` and the closing summary |
 | `model_card` | `card.md`: what ships, for model hubs |
 | `run_report` | `report.html` and its pictures |

@@ -1,18 +1,13 @@
 """What a run found: `results.json` and the closing summary."""
 
-import contextlib
-import csv
 import dataclasses
-import io
 import json
 import math
 import pathlib
-from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
-from keras_graft.checks.plain_files import read_plain
-from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.csv_tables import table_of
 
 # By whether there is a validation split; what was chosen stands in the gaps.
 _PROTOCOL = {
@@ -96,26 +91,6 @@ def read_history(path: pathlib.Path) -> dict[str, list[float]]:
             name: [float(value) for value in column]
             for name, column in zip(names, columns, strict=True)
         }
-
-
-@contextlib.contextmanager
-def table_of(path: pathlib.Path) -> Iterator[Iterator[list[str]]]:
-    """The rows of a table of a run, and errors in the reading named.
-
-    Args:
-        path: The CSV file.
-
-    Raises:
-        RunError: If it cannot be read.
-    """
-    try:
-        text = read_plain(path).decode("utf-8")
-        yield csv.reader(io.StringIO(text, newline=""))
-    except (OSError, ValueError, csv.Error) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}). Move it away: the same command "
-            "goes on without it."
-        ) from error
 
 
 def best_epoch(by_epoch: Sequence[float]) -> int | None:

@@ -6,9 +6,9 @@ import io
 import pathlib
 
 from keras_graft.checks import packages
+from keras_graft.runs.csv_tables import table_of
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
-from keras_graft.runs.results import table_of
 
 NO_PICTURES = (
     "The report has no pictures: matplotlib is not installed. "

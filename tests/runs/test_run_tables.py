@@ -9,8 +9,11 @@ from builders import make_trainer
 from builders import small_networks
 from finished import finished
 
+from keras_graft.data.splits import SourceFile
+from keras_graft.runs import image_table
 from keras_graft.runs import results
 from keras_graft.runs import run_report
+from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_logs import CoefficientLogger
 
 ONE = {
@@ -114,14 +117,15 @@ def logger(tmp_path_factory):
     [
         ["a"],
         [],
-        [0, "conv", "0.5"],
-        [2, "conv", "0.5", "0.5"],
-        [-1, "conv", "0.5", "0.5"],
-        [10**30, "conv", "0.5", "0.5"],
-        ["0", "conv", "0.5", "0.5"],
-        [0, 3, "0.5", "0.5"],
-        [0, "conv", "0.5", "half"],
-        [0, "conv", "0.5", 1],
+        [0, "conv", "0.500000"],
+        [2, "conv", "0.500000", "0.500000"],
+        [-1, "conv", "0.500000", "0.500000"],
+        [10**30, "conv", "0.500000", "0.500000"],
+        ["0", "conv", "0.500000", "0.500000"],
+        [0, 3, "0.500000", "0.500000"],
+        [0, "conv", "0.500000", "half"],
+        [0, "conv", "0.500000", "0.500000\n"],
+        [0, "conv", "0.500000", 1],
     ],
 )
 def test_row_that_is_no_graft_is_refused(logger, row):
@@ -130,3 +134,15 @@ def test_row_that_is_no_graft_is_refused(logger, row):
     with pytest.raises(ValueError, match=r"rows\[1\]"):
         logger.set_state({"rows": [good, row]})
     assert logger.get_state() == {"rows": [good]}
+
+
+@pytest.mark.parametrize("more", ["", "x", "a,b,c\n", "a,b,c,d,e\n", '"'])
+def test_images_are_compared_with_a_whole_table_only(tmp_path, more):
+    path = tmp_path / "images.csv"
+    files = [SourceFile("train", "a", "a/1.png", "0")]
+    image_table.write(path, files)
+    image_table.refuse_other_images(path, files)
+    text = path.read_text()
+    path.write_text(text + more if more else text.replace("digest", "hash"))
+    with pytest.raises(RunError, match=r"images\.csv cannot be read .*Restore"):
+        image_table.refuse_other_images(path, files)
