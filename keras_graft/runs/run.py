@@ -316,8 +316,9 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
         mean_accuracy=mean_accuracy,
     )
     found = results.run_results(job.settings, job.splits, measured)
-    for k, network in enumerate(trainer.networks):
-        directory.save_network(network, directory.network(k))
+    files = directory.networks(trainer.num_networks)
+    for network, file in zip(trainer.networks, files, strict=True):
+        directory.save_network(network, file)
     directory.save_network(shipped, directory.shipped)
     if found.class_names is not None:
         about = {
