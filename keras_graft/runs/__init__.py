@@ -19,7 +19,7 @@
 | `callbacks` | settings -> callbacks |
 | `resuming`, `run_state` | what a run goes on with, and what is said about it |
 | `costs`, `run_plan` | what a run would cost, counted |
-| `progress` | one bar for the whole run |
+| `progress` | one line an epoch, a bar in it |
 | `csv_tables` | the tables of a run, written and read |
 | `run_logs` | `history.csv` and `coefficients.csv` |
 | `image_table` | `images.csv`, and that the images stay the same |

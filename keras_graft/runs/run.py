@@ -189,6 +189,7 @@ def _train(job):
     from keras_graft.runs.callbacks import make_callbacks
     from keras_graft.runs.callbacks import make_swa_callback
     from keras_graft.runs.interruption import StopAtSignal
+    from keras_graft.runs.progress import bars_cleared
 
     settings, splits, trainer = job.settings, job.splits, job.trainer
     if job.writes:
@@ -209,7 +210,7 @@ def _train(job):
         data.steps_per_epoch,
         job.writes,
     )
-    with job.signals.deferred():
+    with job.signals.deferred(), bars_cleared(callbacks):
         trainer.fit(
             data,
             epochs=settings.epochs,
