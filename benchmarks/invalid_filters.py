@@ -151,8 +151,9 @@ def train(
         verbose=0,
         return_dict=True,
     )
-    for k, network in enumerate(trainer.networks):
-        directory.save_network(network, directory.network(k))
+    files = directory.networks(trainer.num_networks)
+    for network, file in zip(trainer.networks, files, strict=True):
+        directory.save_network(network, file)
     found = {
         "flags": flags.flags_text(settings).splitlines(),
         "width": width,
@@ -220,8 +221,8 @@ def read(settings: flags.Settings, kind: str, directory: RunDirectory) -> dict:
     results = json.loads(directory.results.read_text("utf-8"))
     numbers = range(settings.num_networks)
     networks = [
-        keras.models.load_model(directory.network(k), compile=False)
-        for k in numbers
+        keras.models.load_model(file, compile=False)
+        for file in directory.networks(settings.num_networks)
     ]
     totals = [diagnose(network, THRESHOLDS).totals for network in networks]
     invalid = [

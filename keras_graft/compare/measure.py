@@ -65,7 +65,7 @@ def records_of(
         flops: Operations of the training, the teacher's included.
     """
     directory = RunDirectory(run.folder)
-    files = [directory.network(k) for k in range(settings.num_networks)]
+    files = directory.networks(settings.num_networks)
     selected, status = _selected(directory)
     if selected is None:
         # The mean of all stands behind them.

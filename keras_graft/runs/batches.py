@@ -14,12 +14,13 @@ from keras_graft.data.distinct import mixes_labels
 from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.data.names import IMAGE_SOURCES
 from keras_graft.data.names import MIXING
+from keras_graft.data.names import source_of
 
 
 def load_splits(settings: Any) -> data.Splits:
     """Reads the images of a run."""
     reading = {}
-    if settings.dataset.partition(":")[0] in IMAGE_SOURCES:
+    if source_of(settings.dataset) in IMAGE_SOURCES:
         reading = {
             "image_size": settings.image_size,
             "resize": settings.resize,

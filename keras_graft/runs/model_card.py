@@ -9,6 +9,8 @@ import os
 from typing import Any
 
 from keras_graft import flags
+from keras_graft.data.names import IMAGE_SOURCES
+from keras_graft.data.names import source_of
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
 from keras_graft.structure.printable import printable
@@ -140,8 +142,11 @@ def _use(results):
 def _data(results, settings, dataset):
     shape = "x".join(map(str, results.input["shape"]))
     text = f"{_plain(dataset)}, as images of {shape} (height, width, channels)."
-    if ":" in settings.dataset:
-        text += f" Brought to that size by `--resize={settings.resize}`."
+    if source_of(settings.dataset) in IMAGE_SOURCES:
+        text += f" Brought to that size by `--resize={settings.resize}`"
+        if settings.augment == "resized_crop":
+            text += ", to train on by random parts of them"
+        text += "."
     return text + f"\n\nWhere the images are from, and of what: {_TO_FILL_IN}."
 
 

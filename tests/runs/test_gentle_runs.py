@@ -78,3 +78,5 @@ def test_flags_make_the_graft_that_they_name():
     wanted = {"source": "exchange", "share": 0.001, "seed": 3, "every_steps": 5}
     assert wanted.items() <= found.items()
     assert graft_of()["half_life"] is None
+    found = graft_of("--graft_source=internal", "--graft_threshold=2")
+    assert {"source": "internal", "threshold": 2.0}.items() <= found.items()
