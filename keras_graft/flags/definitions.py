@@ -1,12 +1,12 @@
 """What flags there are."""
 
-from keras_graft import models
 from keras_graft.flags.data_group import DATA
 from keras_graft.flags.method import DISTILLATION
 from keras_graft.flags.method import GRAFT
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Integer
+from keras_graft.flags.value_types import Model
 from keras_graft.flags.value_types import ModelFile
 from keras_graft.flags.value_types import Number
 from keras_graft.flags.value_types import Path
@@ -18,8 +18,13 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
         Spec(
             "model",
             "resnet8",
-            Choice(models.names()),
-            "Architecture of every network.",
+            Model(),
+            "Architecture of every network. applications:NAME is one of "
+            "keras.applications, with its own preprocessing; keras_cv:PRESET "
+            "and keras_hub:PRESET a backbone of these libraries (or the "
+            "folder of a preset); PATH.keras a saved classifier, initialised "
+            "anew; MODULE:FUNCTION what a function of num_classes and "
+            "input_shape returns.",
         ),
         Spec(
             "num_networks",

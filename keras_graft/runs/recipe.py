@@ -3,11 +3,9 @@
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_graft import data
 from keras_graft import grafting
-from keras_graft import models
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
 from keras_graft.optimizers.coupled_sgd import CoupledSGD
@@ -15,6 +13,9 @@ from keras_graft.runs.batches import habits
 from keras_graft.runs.batches import one_hot_labels
 from keras_graft.runs.batches import steps_per_epoch
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.networks import build
+from keras_graft.runs.networks import network_seed
+from keras_graft.runs.own_models import load
 from keras_graft.structure.conv_layers import structure_differences
 from keras_graft.swa import HeldSchedule
 from keras_graft.trainer import GraftTrainer
@@ -64,17 +65,14 @@ def swa_start(settings: Any) -> int | None:
 
 def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     """Builds networks and optimizers, in the current strategy's scope."""
-    networks = [
-        models.build(
-            settings.model,
-            splits.num_classes,
-            input_shape=splits.train.images.shape[1:],
-            seed=network_seed(settings.seed, k),
-            pixel_mean=splits.pixel_mean,
-            pixel_std=splits.pixel_std,
-        )
-        for k in range(settings.num_networks)
-    ]
+    networks = build(
+        settings.model,
+        splits.num_classes,
+        tuple(splits.train.images.shape[1:]),
+        [network_seed(settings.seed, k) for k in range(settings.num_networks)],
+        splits.pixel_mean,
+        splits.pixel_std,
+    )
     if settings.initial_network is not None:
         _begin_with(networks, settings.initial_network)
     trainer = GraftTrainer(
@@ -104,7 +102,7 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
 
 def _begin_with(networks, path):
     """Gives networks the weights of a saved one."""
-    initial = _loaded(path, "initial_network")
+    initial = load(path, "initial_network")
     differences = structure_differences([networks[0], initial])
     if differences:
         raise RunError(
@@ -121,16 +119,6 @@ def _course(settings, rate, steps):
     course = schedule(rate, settings.schedule, epochs, steps)
     start = swa_start(settings)
     return course if start is None else HeldSchedule(course, start * steps)
-
-
-def network_seed(seed: int, k: int) -> int:
-    """Seed of network k's initial weights; the same whatever N is.
-
-    Args:
-        seed: Seed of the run.
-        k: Position of the network.
-    """
-    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
 
 
 def loss(one_hot: bool = False) -> keras.losses.Loss:
@@ -160,17 +148,8 @@ def _terms(settings, splits):
     return terms
 
 
-def _loaded(path, flag):
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(
-            f"--{flag}={path} cannot be loaded as a Keras model: {error}"
-        ) from error
-
-
 def _teacher(path, splits):
-    teacher = _loaded(path, "teachers")
+    teacher = load(path, "teachers")
     # A subclassed teacher shows its shapes in the first step only.
     for what, shape, expected in (
         ("inputs", "input_shape", splits.train.images.shape[1:]),
