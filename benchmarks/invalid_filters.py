@@ -175,8 +175,10 @@ def make_trainer(settings: flags.Settings, splits, width: float):
     from keras_graft import GraftTrainer
     from keras_graft import models
     from keras_graft.optimizers.coupled_sgd import CoupledSGD
+    from keras_graft.runs import optimizers
     from keras_graft.runs import recipe
     from keras_graft.runs.batches import steps_per_epoch
+    from keras_graft.runs.networks import network_seed
 
     networks = [
         models.build(
@@ -184,7 +186,7 @@ def make_trainer(settings: flags.Settings, splits, width: float):
             splits.num_classes,
             input_shape=splits.train.images.shape[1:],
             width=width,
-            seed=recipe.network_seed(settings.seed, k),
+            seed=network_seed(settings.seed, k),
             pixel_mean=splits.pixel_mean,
             pixel_std=splits.pixel_std,
         )
@@ -195,13 +197,13 @@ def make_trainer(settings: flags.Settings, splits, width: float):
     trainer.compile(
         optimizer=[
             CoupledSGD(
-                recipe.schedule(
+                optimizers.schedule(
                     rate, settings.schedule, settings.epochs, steps
                 ),
                 momentum=settings.momentum,
                 weight_decay=settings.weight_decay,
             )
-            for rate in recipe.learning_rates(settings)
+            for rate in optimizers.learning_rates(settings)
         ],
         loss=recipe.loss(),
         metrics=["accuracy"],

@@ -18,7 +18,7 @@ DOCUMENTS = sorted(
         "*.md",
         "docs/**/*.md",
         "results/*.md",
-        "benchmarks/*.md",
+        "benchmarks/**/*.md",
         "keras_graft/*/README.md",
     )
     for path in ROOT.glob(pattern)

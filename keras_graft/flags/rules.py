@@ -46,6 +46,24 @@ RULES = (
         "a learning rate that stays is as long as the run",
     ),
     Rule(
+        "optimizer",
+        lambda values: values.optimizer not in ("sgd", "muon"),
+        ("momentum",),
+        "its means of gradients decay by --beta_1",
+    ),
+    Rule(
+        "optimizer",
+        lambda values: values.optimizer == "adam",
+        ("weight_decay",),
+        "Adam with weight decay is adamw",
+    ),
+    Rule(
+        "optimizer",
+        lambda values: values.optimizer == "sgd",
+        ("beta_1", "beta_2"),
+        "SGD has --momentum",
+    ),
+    Rule(
         "dataset",
         lambda values: source_of(values.dataset) in ("folder", "npz"),
         ("data_dir",),

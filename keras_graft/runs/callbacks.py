@@ -13,8 +13,8 @@ from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
 from keras_graft.runs.batches import monitored_split
+from keras_graft.runs.optimizers import swa_start
 from keras_graft.runs.progress import Progress
-from keras_graft.runs.recipe import swa_start
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
@@ -85,6 +85,12 @@ def make_callbacks(
     monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
     callbacks: list = [] if graft is None else [graft]
     callbacks.append(monitor)
+    if settings.early_stopping is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_accuracy", mode="max", patience=settings.early_stopping
+            )
+        )
     if settings.num_networks > 1:
         images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
         callbacks.append(DivergenceMonitor(images))

@@ -4,6 +4,7 @@ Front matter in YAML, of which JSON is a part, so that any name is quoted; then
 Markdown. Nothing of the machine is in it, since it is there to be published.
 """
 
+import dataclasses
 import json
 import os
 from typing import Any
@@ -30,9 +31,12 @@ def card(results: RunResults, settings: Any) -> str:
         Text that is the same for the same run, wherever it was trained.
     """
     dataset = _dataset(settings.dataset)
+    model = _model(settings.model)
+    results = dataclasses.replace(results, model=model)
+    settings = settings._replace(model=model)
     parts = [
         _front_matter(results, dataset),
-        f"# {_plain(settings.model)} on {_plain(dataset)}",
+        f"# {_plain(model)} on {_plain(dataset)}",
         _introduction(results, settings),
         "## Use\n\n" + _use(results),
         "## Data\n\n" + _data(results, settings, dataset),
@@ -49,6 +53,10 @@ def _dataset(name):
     """The name without the place of a folder."""
     source, colon, path = name.partition(":")
     return printable(f"{source}:{os.path.basename(path)}" if colon else name)
+
+
+def _model(name):
+    return _file_name(name) if name.endswith(".keras") else _dataset(name)
 
 
 def _file_name(path):

@@ -28,6 +28,9 @@ _MEAN = (
     "What is shipped is the mean of all live networks' weights; none of them "
     "was chosen."
 )
+_STOPPED = (
+    "Stopped after {} epochs: the validation accuracy had not risen for {}."
+)
 _NO_BEST = "No accuracy of network_{} is a number, so that best_epoch is null."
 # Stands for the name of the shipped network.
 MEAN = "mean"
@@ -60,6 +63,7 @@ class RunResults:
     model: str
     num_networks: int
     epochs: int
+    trained_epochs: int
     seed: int
     seconds: float
     selected: str
@@ -144,6 +148,7 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
     validated = splits.validation is not None
     chosen_by = history[f"val_network_{selected}_accuracy"]
     best = best_epoch(chosen_by)
+    done = len(chosen_by)
     accuracies = [
         float(test_logs[f"network_{k}_accuracy"])
         for k in range(settings.num_networks)
@@ -161,6 +166,8 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
     notes = [_AVERAGED.format(averaged)] if averaged else []
     if best is None:
         notes = [*notes, _NO_BEST.format(selected)]
+    if done < settings.epochs:
+        notes = [*notes, _STOPPED.format(done, settings.early_stopping)]
     ships_mean = measured.mean_accuracy is not None
     if ships_mean:
         notes = [_MEAN, *notes]
@@ -170,6 +177,7 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         model=settings.model,
         num_networks=settings.num_networks,
         epochs=settings.epochs,
+        trained_epochs=done,
         seed=settings.seed,
         seconds=round(measured.seconds, 1),
         selected=MEAN if ships_mean else f"network_{selected}",
