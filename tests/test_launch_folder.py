@@ -104,6 +104,7 @@ def test_shipped_network_knows_the_images_by_name(trained):
     assert right > 0.5
 
 
+@pytest.mark.slow
 def test_stopped_run_ends_with_the_bits_of_an_uninterrupted_one(
     trained, monkeypatch, capsys
 ):

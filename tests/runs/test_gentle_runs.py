@@ -15,6 +15,7 @@ from keras_graft.runs.results import read_history
 SMALL = ("--train_examples=160", "--num_networks=2", "--batch_size=32")
 
 
+@pytest.mark.slow
 def test_a_run_ships_the_mean_of_its_networks(tmp_path, capsys):
     gentle = ("--graft_half_life=0.5", "--graft_every_steps=2")
     mean = ("--graft_target=mean", "--ship=mean", "--swa_start=0.5")
