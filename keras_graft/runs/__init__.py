@@ -14,7 +14,9 @@
 | `teamwork`, `watchdog` | several workers as one run, and no endless wait |
 | `strategy` | devices, replicas, precision |
 | `run` | a run from its flags to its report |
-| `recipe` | settings -> networks and optimizers |
+| `recipe` | settings -> the trainer |
+| `networks`, `own_models` | `--model` -> networks; those of one's own |
+| `optimizers` | settings -> the optimizer of each network |
 | `batches` | settings -> images and their batches |
 | `callbacks` | settings -> callbacks |
 | `resuming`, `run_state` | what a run goes on with, and what is said about it |
