@@ -296,6 +296,7 @@ def _print_start(settings, splits, steps, devices):
 def _finish(job, monitor, test_logs, seconds, notes, swa, data):
     from keras_graft.runs import model_card
     from keras_graft.runs import results
+    from keras_graft.runs.batches import resizing
     from keras_graft.runs.shipped_mean import shipped_mean
 
     directory, trainer = job.directory, job.trainer
@@ -324,7 +325,7 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
     if found.class_names is not None:
         about = {
             "class_names": found.class_names,
-            "resize": job.settings.resize,
+            **resizing(job.settings),
         }
         write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
     coefficients = {}
