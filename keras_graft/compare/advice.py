@@ -115,7 +115,13 @@ def sections(
             f"--flagfile={flagfile_path(study)}",
         ]
     )
-    first = [verdict(judgement, records)]
+    used = by_arm[judgement.recommended]
+    first = [
+        verdict(judgement, records),
+        f"One training of it took {_mean(used, 'seconds') / 60:.1f} minutes "
+        "here. What is shipped is one network, with the inference cost of "
+        "one.",
+    ]
     if judgement.against is not None and not judgement.tells:
         first += _what_would_tell(judgement.against, study, budget)
     return [
@@ -189,7 +195,7 @@ def _protocol(judgement, by_arm):
         "initial weights, which the arms share.",
     ]
     spread = judgement.against
-    if spread is not None:
+    if spread is not None and spread.difference.pairs > 1:
         points.append(
             {
                 judging.DRAWN: (
@@ -202,7 +208,8 @@ def _protocol(judgement, by_arm):
                     f"All seeds are tested on the same {spread.tested} "
                     "images. The interval has two parts: other seeds, and "
                     "other test images of the same kind "
-                    f"(±{100 * spread.images_reach:.2f} points)."
+                    f"(±{100 * spread.images_reach:.2f} points). It does "
+                    "not cover other training images."
                 ),
                 judging.UNKNOWN: (
                     "Which test images were right is not known of every run, "
@@ -254,6 +261,8 @@ def _what_would_tell(spread: Spread, study: Study, budget: Budget):
     if math.isnan(spread.reach):
         return ["One seed has no interval: two are needed, five are good."]
     seeds = spread.seeds_for(spread.reach / 2)
+    if seeds is not None and seeds <= spread.difference.pairs:
+        return []  # No spread at all: nothing to reckon with.
     if seeds is None:
         return [
             "More seeds would not halve that interval: it is as wide as it "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from keras_graft.compare import outcomes
 from keras_graft.compare import plan_file
 from keras_graft.compare.study import Run
 from keras_graft.compare.study import Study
+from keras_graft.runs.exit_codes import DONE
+from keras_graft.runs.exit_codes import RunError
 
 
 @dataclasses.dataclass
@@ -67,3 +70,42 @@ class Budget:
                 study.folder,
                 msgspec.structs.replace(kept, used_seconds=self.used()),
             )
+
+
+def do_what_fits(
+    study: Study,
+    runs: Sequence[Run],
+    do: Callable[[Run], int],
+    budget: Budget,
+) -> tuple[int, list[Run]]:
+    """Does runs seed by seed, as long as a whole seed fits.
+
+    Args:
+        study: The study.
+        runs: The runs of its arms.
+        do: As for `hands.do_all`.
+        budget: What is left.
+
+    Returns:
+        As `hands.do_all`.
+
+    Raises:
+        RunError: If there is no time for a single seed.
+    """
+    rest = []
+    for seed in sorted({run.seed for run in runs}):
+        mine = [run for run in runs if run.seed == seed]
+        if not budget.has_room(mine):
+            if not outcomes.records_in(study.folder):
+                raise RunError(
+                    f"--hours={budget.hours:g} has {budget.left() / 60:.1f} "
+                    "minutes left, in which no seed of the plan can be done. "
+                    f"Give more --hours, or change the plan in {study.folder}."
+                )
+            print(f"No time is left for seed {seed}.")
+            break
+        code, others = hands.do_all(study, mine, do, wait=False)
+        if code != DONE:
+            return code, []
+        rest += others
+    return DONE, rest

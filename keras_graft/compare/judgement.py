@@ -19,6 +19,7 @@ from keras_graft.compare.statistics import Difference
 from keras_graft.compare.statistics import images_reach
 from keras_graft.compare.statistics import mean_and_std
 from keras_graft.compare.statistics import seeds_reach
+from keras_graft.data.division import TEST_SHARE
 
 # The first of them that a study has is the baseline.
 _BASELINES = ("swa_long", "single_long", "swa", "single")
@@ -41,10 +42,12 @@ class Spread:
     Attributes:
         difference: Mean over seeds with its 95 % interval, for other images
             of the same kind too unless `images` is `UNKNOWN`.
-        std: Sample standard deviation over the seeds.
+        std: Sample standard deviation over the seeds; where they draw their
+            test images, what so few images leave open at least.
         images: `DRAWN`, `FIXED` or `UNKNOWN`.
         tested: Test images of a seed; 0 where unknown.
-        tested_share: Of the training images, where they are drawn; else 0.
+        tested_share: Test images for each other one, where they are drawn;
+            else 0.
         images_reach: What the fixed test images leave open; else 0.
     """
 
@@ -153,28 +156,27 @@ def spread(
         (answers.get((mine[0].arm, seed)), answers.get((theirs[0].arm, seed)))
         for seed in seeds
     ]
-    kind, share, reach = UNKNOWN, 0.0, 0.0
+    kind, share, reach, count = UNKNOWN, 0.0, 0.0, 0
     known = [one for pair in pairs for one in pair if one is not None]
     if len(known) == 2 * len(pairs):
+        count = known[0].images
+        by_image = [
+            _right(one, mine[0].arm) - _right(two, theirs[0].arm)
+            for one, two in pairs
+        ]
         if len({one.checksum for one in known}) == 1:
             kind = FIXED
-            reach = images_reach(
-                np.mean(
-                    [
-                        _right(one, mine[0].arm) - _right(two, theirs[0].arm)
-                        for one, two in pairs
-                    ],
-                    axis=0,
-                )
-            )
+            reach = images_reach(np.mean(by_image, axis=0))
         else:
             kind = DRAWN
-            share = known[0].images / mine[0].train_examples
+            share = TEST_SHARE / (1 - TEST_SHARE)
+            # Few seeds may agree by chance, which images do not.
+            std = max(std, float(np.std(by_image)) / count**0.5)
     found = Spread(
         Difference(mean, mean, mean, len(seeds)),
         std,
         kind,
-        known[0].images if kind != UNKNOWN else 0,
+        count,
         share,
         reach,
     )

@@ -30,6 +30,7 @@ from keras_graft.compare import study_plan
 from keras_graft.compare import study_report
 from keras_graft.compare import summary
 from keras_graft.compare.budget import Budget
+from keras_graft.compare.budget import do_what_fits
 from keras_graft.compare.hours import Wish
 from keras_graft.compare.outcomes import Outcome
 from keras_graft.compare.records import Record
@@ -95,6 +96,8 @@ def start(
         Interrupted: If a signal ends it.
     """
     _, cost, _ = _prepare(study)
+    if budget is not None:
+        budget.keep(study)
     with hands.alone(study):
         outcomes.refuse_another_study(study)
         if records_file.exists():
@@ -232,28 +235,7 @@ def _do_all(study, cost, records_file, signals, budget):
             records.write(records_file, _all_records(study))
         if budget is None:
             return hands.do_all(study, runs, do_with(chosen), wait=False)
-        return _do_what_fits(study, runs, do_with(chosen), budget)
-
-
-def _do_what_fits(study, runs, do, budget):
-    """Does the arms' runs seed by seed; returns an exit code and the rest."""
-    rest = []
-    for seed in sorted({run.seed for run in runs}):
-        mine = [run for run in runs if run.seed == seed]
-        if not budget.has_room(mine):
-            if not outcomes.records_in(study.folder):
-                raise RunError(
-                    f"--hours={budget.hours:g} has {budget.left() / 60:.1f} "
-                    "minutes left, in which no seed of the plan can be done. "
-                    f"Give more --hours, or change the plan in {study.folder}."
-                )
-            print(f"No time is left for seed {seed}.")
-            break
-        code, others = hands.do_all(study, mine, do, wait=False)
-        if code != DONE:
-            return code, []
-        rest += others
-    return DONE, rest
+        return do_what_fits(study, runs, do_with(chosen), budget)
 
 
 def _refuse_changes(study, runs, chosen):

@@ -65,7 +65,7 @@ def seeds_reach(std: float, seeds: int, tested_share: float = 0.0) -> float:
     Args:
         std: Sample standard deviation over the seeds.
         seeds: Their number.
-        tested_share: Test images for each training image, where every seed
+        tested_share: Test images for each other image, where every seed
             draws its own; 0 where all have the same.
 
     Returns:

@@ -121,9 +121,21 @@ def test_images_that_each_seed_draws_widen_the_interval():
     alone = spread(mine, theirs, {})
     both = spread(mine, theirs, answers)
     assert both.images == judgement.DRAWN
-    # Records have 100 training images, and there are 25 test images:
-    # 1/3 becomes 1/3 + 1/4.
+    # A fifth of all images tests, a quarter of the others: 1/3 + 1/4.
     assert both.reach == pytest.approx(alone.reach * (7 / 4) ** 0.5)
+
+
+def test_seeds_that_agree_by_chance_do_not_make_the_interval_nothing():
+    mine = make_arm("mutual_average", [0.6, 0.6])
+    theirs = make_arm("swa_long", [0.5, 0.5])
+    answers = {
+        **make_answers(mine, [[1, 0] * 5, [0, 1] * 5], [1, 2]),
+        **make_answers(theirs, [[0, 1] * 5, [1, 0] * 5], [1, 2]),
+    }
+    found = spread(mine, theirs, answers)
+    # Differences of 1 and -1: a standard deviation of 1, ten images.
+    assert found.std == pytest.approx(0.1**0.5)
+    assert found.reach > 1
 
 
 def test_seeds_for_a_narrower_interval():
@@ -136,5 +148,5 @@ def test_seeds_for_a_narrower_interval():
         **make_answers(ALIKE, rows, SEEDS),
         **make_answers(LONG, rows, SEEDS),
     }
-    # With as many test images as training images no number is enough.
+    # Seeds that share images have something in common, however many.
     assert spread(ALIKE, LONG, answers).seeds_for(found.reach / 2) is None

@@ -9,8 +9,8 @@ from compare_fixture import make_study
 from keras_graft.compare import outcomes
 from keras_graft.compare import plan_file
 from keras_graft.compare import planning
-from keras_graft.compare import runner
 from keras_graft.compare.budget import Budget
+from keras_graft.compare.budget import do_what_fits
 from keras_graft.compare.hours import ORDER
 from keras_graft.compare.hours import Wish
 from keras_graft.compare.outcomes import Outcome
@@ -118,7 +118,7 @@ def two_seeds(tmp_path):
 def test_seed_that_does_not_fit_is_not_begun(two_seeds, capsys):
     study, runs, do, budget = two_seeds
     budget.used_before = 100
-    code, rest = runner._do_what_fits(study, runs, do, budget)
+    code, rest = do_what_fits(study, runs, do, budget)
     assert (code, rest) == (0, [])
     done = [run.seed for run in runs if outcomes.read(run.folder)]
     assert done == [0, 0]
@@ -129,4 +129,4 @@ def test_no_time_for_any_seed_is_said(two_seeds):
     study, runs, do, budget = two_seeds
     budget.used_before = 350
     with pytest.raises(RunError, match="no seed of the plan can be done"):
-        runner._do_what_fits(study, runs, do, budget)
+        do_what_fits(study, runs, do, budget)
