@@ -27,7 +27,7 @@ from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.printable import printable
 
 
-def run(settings, signals, cluster=None, owns_process=False):
+def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     """Trains, evaluates and writes the run directory.
 
     Args:
@@ -37,6 +37,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             Its chief writes the run directory, the others write nothing.
         owns_process: Whether nothing else is to train in this process, so
             that the run may choose TensorFlow's threads.
+        watchers: Keras callbacks beside the run's own.
 
     Returns:
         Exit code.
@@ -100,7 +101,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             splits,
             trainer,
             graft,
-            watch,
+            [*watch, *watchers],
             writes=is_chief,
         )
         if not is_chief:
@@ -161,7 +162,7 @@ class _Job:
         splits: Its images.
         trainer: Its trainer, compiled.
         graft: The callback that grafts, or None.
-        watch: Callbacks that watch the other workers.
+        watch: Callbacks that watch the other workers, or the clock.
         writes: Whether this process writes into the folder.
     """
 
