@@ -13,8 +13,13 @@
 | `tfds_source` | how a TFDS dataset is found, prepared and read |
 | `splits` | `load`: the training, validation and test images of a run |
 | `order` | the order of an epoch, a function of seed and epoch |
+| `augment_steps` | what is done to images, read from names with commas |
 | `augment` | augmentation of a batch, a function of images and seed |
+| `image_operations` | what is done to images, by amounts that are given |
+| `operation_space` | operations and their amounts, by magnitude |
 | `randaugment` | RandAugment, a function of images and seed |
+| `trivial` | TrivialAugment, a function of images and seed |
+| `augmix` | AugMix, a function of images and seed |
 | `batch_views` | what each network sees of the images of a batch |
 | `distinct` | what makes the images of a network others than its peers' |
 | `pipeline` | the batches of a run as `tf.data` |

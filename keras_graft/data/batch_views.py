@@ -23,12 +23,12 @@ def parallel(split: Split) -> int:
     return 2
 
 
-def reader(split: Split, augment: str) -> Callable:
+def reader(split: Split, crop: str) -> Callable:
     """How the images of a batch are had.
 
     Args:
         split: The images.
-        augment: One of `names.AUGMENTS`.
+        crop: As of `AugmentSteps`.
 
     Returns:
         A function of rows, int, shape [batch], and of a list of one seed pair
@@ -38,11 +38,11 @@ def reader(split: Split, augment: str) -> Callable:
         cropped and mirrored.
     """
     if isinstance(split.images, np.ndarray):
-        return _of_arrays(split.images, augment)
-    return _of_files(split.images, augment)
+        return _of_arrays(split.images, crop)
+    return _of_files(split.images, crop)
 
 
-def _of_arrays(images, augment):
+def _of_arrays(images, crop):
     # Else they would go to the GPU's memory and come back for every batch.
     with tf.device("CPU:0"):
         images = tf.constant(images)
@@ -50,32 +50,32 @@ def _of_arrays(images, augment):
     # One trace for all networks.
     @tf.function(autograph=False)
     def view(picked, seed):
-        if augment == "resized_crop":
+        if crop == "resized_crop":
             draws = augmentation.draw_parts(tf.shape(picked)[0], seed)
             return augmentation.resized_crop(picked, draws)
         return augmentation.pad_crop_flip(picked, seed)
 
     def read(rows, seeds):
         picked = tf.gather(images, rows)
-        if augment == "none":
+        if crop == "none":
             return [picked] * len(seeds)
         return [view(picked, order.fold_in(seed, 0)) for seed in seeds]
 
     return read
 
 
-def _of_files(images, augment):
+def _of_files(images, crop):
     shape = images.shape[1:]
 
     def read(rows, seeds):
         count = rows.shape[0]
-        if augment == "none":
+        if crop == "none":
             read = tf.numpy_function(
                 images.__getitem__, [rows], tf.uint8, stateful=False
             )
             return [tf.ensure_shape(read, [count, *shape])] * len(seeds)
         seeds = [order.fold_in(seed, 0) for seed in seeds]
-        if augment == "resized_crop":
+        if crop == "resized_crop":
             function = images.parts
             draws = [[augmentation.draw_parts(count, s)] for s in seeds]
         else:

@@ -6,9 +6,16 @@ AUGMENTS = (
     "standard",
     "resized_crop",
     "randaugment",
+    "trivial",
+    "augmix",
+    "erasing",
     "cutmix",
     "mixup",
 )
+# Augmentations that choose a part of an image.
+CROPS = ("standard", "resized_crop")
+# Augmentations that draw what happens to each image.
+POLICIES = ("randaugment", "trivial", "augmix")
 BATCHES = ("shared", "own")
 CLASS_BALANCES = ("none", "sample", "weight")
 # What a dataset of one's own is read from, as in `folder:PATH`.

@@ -16,16 +16,22 @@ from keras_graft.checks.members import check_member
 from keras_graft.data import augment as augmentation
 from keras_graft.data import batch_views
 from keras_graft.data import order
+from keras_graft.data.augment_steps import AugmentSteps
+from keras_graft.data.augment_steps import augment_steps
+from keras_graft.data.augment_steps import check_channels
+from keras_graft.data.augmix import augmix
 from keras_graft.data.autotuning import without_autotuning
 from keras_graft.data.distinct import Habits
 from keras_graft.data.distinct import mixes_labels
-from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BATCHES
 from keras_graft.data.names import CLASS_BALANCES
-from keras_graft.data.names import MIXING
 from keras_graft.data.randaugment import randaugment
 from keras_graft.data.splits import Split
+from keras_graft.data.trivial import trivial
 
+# Probability of the paper (arXiv 1708.04896, 5.1).
+_ERASING = 0.5
+_POLICIES = {"randaugment": randaugment, "trivial": trivial, "augmix": augmix}
 _MIXING = {"cutmix": augmentation.cutmix, "mixup": augmentation.mixup}
 
 
@@ -45,15 +51,18 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches to train on, epoch after epoch without end.
 
-    `randaugment`, `cutmix` and `mixup` come on top of `standard`;
-    `resized_crop` is instead of it. Of files it takes parts of the images as
-    they are stored, of arrays parts of what is there.
+    An image is cropped, changed by a policy (`randaugment`, `trivial` or
+    `augmix`), erased and mixed, in this order, whichever of these are asked
+    for. The crop is `standard` where `resized_crop` is not named. Of files
+    that one takes parts of the images as they are stored, of arrays parts of
+    what is there.
 
     Args:
         split: Images to train on.
         batch_size: Images in a batch; what is left of an epoch is dropped.
         seed: Seed of the run, for order and augmentation.
-        augment: One of `names.AUGMENTS`.
+        augment: One of `names.AUGMENTS`, or several with commas between;
+            see `augment_steps`.
         num_networks: N. Each network augments the batch in its own way.
         batches: `"shared"`: all networks see the same images in a step;
             `"own"`: each network has an order of its own.
@@ -72,8 +81,7 @@ def training_batches(
         tensor of shape [batch, height, width, channels], or where the networks
         see different images a dict of such tensors with the keys `network_0`
         ...
-        It is uint8 without augmentation, with `standard` and `resized_crop`,
-        else float32;
+        It is uint8 without augmentation and with a crop alone, else float32;
         pixels are 0 to 255. y is an int32 tensor of shape [batch], or a dict
         like x with `batches="own"`; with `cutmix` and `mixup`
         float32 class probabilities of shape [batch, classes], and where
@@ -83,21 +91,26 @@ def training_batches(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    check_member("augment", augment, AUGMENTS)
+    wanted = augment_steps(augment)
+    check_channels(augment, split.images.shape[-1])
     check_member("batches", batches, BATCHES)
     check_member("class_balance", class_balance, CLASS_BALANCES)
     own_habits = list(habits or [Habits()] * num_networks)
     own_labels = mixes_labels(own_habits)
-    if (augment in MIXING or own_labels) and num_classes is None:
+    mixing = wanted.mixing is not None
+    if (mixing or own_labels) and num_classes is None:
         raise ValueError(
             f"augment={augment!r}, or habits, mix labels: give num_classes, "
             "so that they can be written as probabilities. Received: "
             "num_classes=None"
         )
-    if len(own_habits) != num_networks or (augment in MIXING and own_labels):
+    own_boxes = any(habit.erasing for habit in own_habits)
+    if len(own_habits) != num_networks or (
+        (mixing and own_labels) or (wanted.erasing and own_boxes)
+    ):
         raise ValueError(
             "habits must be one for each network, and come with an "
-            "augmentation that does not mix images itself. Received: "
+            "augmentation that does not mix or erase itself. Received: "
             f"habits={habits}, num_networks={num_networks}, "
             f"augment={augment!r}"
         )
@@ -110,7 +123,7 @@ def training_batches(
     steps = order.steps_per_epoch(len(split), batch_size, steps_per_epoch)
     num_orders = num_networks if batches == "own" else 1
     class_weights = _class_weights(split.labels)
-    read = batch_views.reader(split, augment)
+    read = batch_views.reader(split, wanted.crop)
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
 
@@ -141,7 +154,12 @@ def training_batches(
         @tf.function(autograph=False)
         def view(images, labels, seed, mixture_seed):
             images, labels = _view(
-                images, labels, augment, seed, mixture_seed, num_classes
+                images,
+                labels,
+                wanted,
+                seed,
+                mixture_seed,
+                num_classes,
             )
             if any(h != Habits() for h in own_habits):
                 images = tf.cast(images, tf.float32)
@@ -176,7 +194,7 @@ def training_batches(
             )
             for k in range(num_networks)
         ]
-        plain = augment == "none" and all(h == Habits() for h in own_habits)
+        plain = wanted.crop == "none" and all(h == Habits() for h in own_habits)
         element = _element(
             views,
             shares_images=plain and batches == "shared",
@@ -243,19 +261,23 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 def _view(
     images: tf.Tensor,
     labels: tf.Tensor,
-    augment: str,
+    steps: AugmentSteps,
     seed: tf.Tensor,
     mixture_seed: tf.Tensor,
     num_classes: int | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One network's batch, from what it sees of the images."""
-    if augment in ("none", "standard", "resized_crop"):
+    if steps == AugmentSteps(steps.crop):
         return images, labels
     images = tf.cast(images, tf.float32)
-    if augment == "randaugment":
-        return randaugment(images, order.fold_in(seed, 1)), labels
+    if steps.policy is not None:
+        images = _POLICIES[steps.policy](images, order.fold_in(seed, 1))
+    if steps.erasing:
+        images = augmentation.erase(images, order.fold_in(seed, 4), _ERASING)
+    if steps.mixing is None:
+        return images, labels
     labels = tf.one_hot(labels, num_classes)
-    return _MIXING[augment](images, labels, mixture_seed)
+    return _MIXING[steps.mixing](images, labels, mixture_seed)
 
 
 def _habitual(images, labels, habit, seed):

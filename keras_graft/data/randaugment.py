@@ -13,31 +13,17 @@ number of pixels per level down (images of less than 256 pixels stay as they
 are).
 """
 
-from collections.abc import Callable
+import functools
 
-import keras
 import tensorflow as tf
 
+from keras_graft.data import image_operations
 from keras_graft.data import order
-from keras_graft.data.augment import float32_layer
+from keras_graft.data.image_operations import WHITE
 
 _ROUNDS = 3
 _MAGNITUDE = 0.5
 _MAGNITUDE_STDDEV = 0.15
-_WHITE = 255.0
-
-# Layers and their arguments. They work with the amounts that they are given:
-# these factors, from which they would draw, are not used, but have to be there.
-_LAYERS = {
-    "AutoContrast": {},
-    "Equalization": {},
-    "Solarization": {},
-    "RandomColorDegeneration": {"factor": 1.0},
-    "RandomContrast": {"factor": 1.0},
-    "RandomBrightness": {"factor": 1.0},
-    "RandomShear": {},
-    "RandomTranslation": {"height_factor": 1.0, "width_factor": 1.0},
-}
 
 
 def randaugment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -45,15 +31,13 @@ def randaugment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
     Args:
         images: float32, pixels 0 to 255, shape [batch, height, width,
-            channels].
+            channels], 1 or 3 channels.
         seed: Seed pair, int64, shape [2].
 
     Returns:
         Images of the same shape and range, float32.
     """
-    for name in _LAYERS:
-        # Here, for a `tf.function` that was traced before refuses variables.
-        _layer(name)
+    image_operations.make_layers()
     for turn in range(_ROUNDS):
         images = _one_round(images, order.fold_in(seed, turn))
     return images
@@ -63,40 +47,17 @@ def randaugment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 # once and not anew for every round and network.
 @tf.function
 def _one_round(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    batch_size = tf.shape(images)[0]
     choices = tf.random.stateless_uniform(
-        [batch_size],
+        [tf.shape(images)[0]],
         order.fold_in(seed, 0),
         maxval=len(OPERATIONS),
         dtype=tf.int32,
     )
-    groups = tf.dynamic_partition(images, choices, len(OPERATIONS))
-    positions = tf.dynamic_partition(
-        tf.range(batch_size), choices, len(OPERATIONS)
-    )
-    changed = [
-        _apply(operation, group, order.fold_in(seed, 1 + index))
-        for index, (operation, group) in enumerate(
-            zip(OPERATIONS.values(), groups)
-        )
+    operations = [
+        functools.partial(operation, seed=order.fold_in(seed, 1 + index))
+        for index, operation in enumerate(OPERATIONS.values())
     ]
-    # The shape is kept, or the second round would be traced anew.
-    return tf.ensure_shape(tf.dynamic_stitch(positions, changed), images.shape)
-
-
-def _apply(
-    operation: Callable, images: tf.Tensor, seed: tf.Tensor
-) -> tf.Tensor:
-    # Keras' autocontrast and equalization fail on no images at all.
-    return tf.cond(
-        tf.shape(images)[0] > 0,
-        lambda: operation(images, seed),
-        lambda: images,
-    )
-
-
-def _layer(name: str) -> keras.layers.Layer:
-    return float32_layer(name, **_LAYERS[name])
+    return image_operations.each_by_one(operations, choices, images)
 
 
 def _identity(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -106,48 +67,41 @@ def _identity(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 def _auto_contrast(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     del seed  # unused
-    return _layer("AutoContrast").transform_images(images)
+    return image_operations.auto_contrast(images)
 
 
 def _equalize(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     del seed  # unused
-    layer = _layer("Equalization")
-    # Image by image: of a batch the layer takes one histogram.
-    return tf.map_fn(lambda image: layer.transform_images(image, None), images)
+    return image_operations.equalize(images)
 
 
 def _solarize(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    drawn = {
+    return image_operations.solarize(
+        images,
         # At most 110 is added: with more, little of an image is left.
-        "additions": _normal(images, seed, 0) * 110.0,
-        "thresholds": (1.0 - _normal(images, seed, 1)) * _WHITE,
-    }
-    return _layer("Solarization").transform_images(images, drawn)
+        additions=_normal(images, seed, 0) * 110.0,
+        thresholds=(1.0 - _normal(images, seed, 1)) * WHITE,
+    )
 
 
 def _color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    if images.shape[-1] == 1:
-        # Grey images have no color to lose.
-        return images
-    drawn = {"factor": _normal(images, seed, 0)}
-    return _layer("RandomColorDegeneration").transform_images(images, drawn)
+    return image_operations.degenerate_color(images, _normal(images, seed, 0))
 
 
 def _contrast(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    drawn = {"contrast_factor": 1.0 + _symmetric(images, seed, 0)}
-    return _layer("RandomContrast").transform_images(images, drawn)
+    factors = 1.0 + _symmetric(images, seed, 0)
+    return image_operations.scale_contrast(images, factors)
 
 
 def _brightness(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    drawn = {"rgb_delta": _symmetric(images, seed, 0) * _WHITE}
-    return _layer("RandomBrightness").transform_images(images, drawn)
+    deltas = _symmetric(images, seed, 0) * WHITE
+    return image_operations.add_brightness(images, deltas)
 
 
 def _shear(axis: int):
     def shear(images, seed):
-        amounts = _normal(images, seed, 0) * _sign(images, seed, 1)
-        drawn = {"shear_factor": _along(axis, amounts)}
-        return _layer("RandomShear").transform_images(images, drawn)
+        slopes = _normal(images, seed, 0) * _sign(images, seed, 1)
+        return image_operations.shear(images, slopes, axis)
 
     return shear
 
@@ -155,8 +109,7 @@ def _shear(axis: int):
 def _translate(axis: int):
     def translate(images, seed):
         pixels = _symmetric(images, seed, 0) * images.shape[2 - axis]
-        drawn = {"translations": _along(axis, pixels)}
-        return _layer("RandomTranslation").transform_images(images, drawn)
+        return image_operations.translate(images, pixels, axis)
 
     return translate
 
@@ -174,11 +127,6 @@ OPERATIONS = {
     "translate_x": _translate(0),
     "translate_y": _translate(1),
 }
-
-
-def _along(axis: int, amounts: tf.Tensor) -> tf.Tensor:
-    """Pairs (x, y), [batch, 2], of which one is 0, from [batch, 1, 1, 1]."""
-    return amounts[:, 0, 0] * tf.one_hot([axis], 2)
 
 
 def _normal(images: tf.Tensor, seed: tf.Tensor, index: int) -> tf.Tensor:

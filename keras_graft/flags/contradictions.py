@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from keras_graft.data.names import MIXING
+from keras_graft.data.augment_steps import augment_steps
 
 # Of what moves weights by their rate, whatever their gradients.
 _LARGE_RATE = 0.05
@@ -26,11 +26,13 @@ def refuse_contradictions(values: Any) -> None:
             "on the same ones. Add --mutual_weight=0, or take "
             "--batches=shared."
         )
-    if values.distinct != "none" and values.augment in MIXING:
+    augment = augment_steps(values.augment)
+    if values.distinct != "none" and (augment.mixing or augment.erasing):
+        plain = augment._replace(mixing=None, erasing=False)
         raise ValueError(
-            f"--distinct={values.distinct} mixes images for each network in "
-            f"its own way, and --augment={values.augment} for all. Take "
-            "--augment=standard, or --distinct=none."
+            f"--distinct={values.distinct} mixes and erases images for each "
+            f"network in its own way, and --augment={values.augment} for all. "
+            f"Take --augment={plain}, or --distinct=none."
         )
     if (values.schedule_epochs or values.epochs) < values.epochs:
         raise ValueError(

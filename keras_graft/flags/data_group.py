@@ -1,6 +1,5 @@
 """The flags of what the networks see."""
 
-from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import BAD_IMAGES
 from keras_graft.data.names import BATCHES
 from keras_graft.data.names import CACHES
@@ -9,6 +8,7 @@ from keras_graft.data.names import DATASETS
 from keras_graft.data.names import DISTINCT
 from keras_graft.data.names import RESIZES
 from keras_graft.flags.spec import Spec
+from keras_graft.flags.value_types import Augment
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Dataset
 from keras_graft.flags.value_types import Integer
@@ -83,11 +83,14 @@ DATA = (
     Spec(
         "augment",
         "none",
-        Choice(AUGMENTS),
+        Augment(),
         "Augmentation of the training images, a stream of its own for "
-        "every network. standard: pad, crop and flip; resized_crop: a part of "
-        "8 to 100 percent, enlarged, and flip; the others come on top of "
-        "standard.",
+        "every network; several at once with commas between. standard: pad, "
+        "crop and flip; resized_crop: a part of 8 to 100 percent, enlarged, "
+        "and flip. The others come on top of resized_crop where it is named, "
+        "else of standard, in this order: randaugment, trivial (one operation "
+        "of any strength) or augmix (three changed copies, blended in); "
+        "erasing: a box of noise in one image of two; cutmix or mixup.",
     ),
     Spec(
         "class_balance",

@@ -8,6 +8,8 @@ import re
 
 from absl import flags as absl_flags
 
+from keras_graft.data.augment_steps import augment_steps
+from keras_graft.data.names import AUGMENTS
 from keras_graft.data.names import SOURCES
 from keras_graft.models import sources
 
@@ -152,6 +154,21 @@ class Dataset(Choice):
         if colon and source in SOURCES:
             return f"{source}:{Path().parse(path)}"
         return super().parse(argument)
+
+
+class Augment(absl_flags.ArgumentParser):
+    """Augmentations, in the order in which they are done.
+
+    What is the same run reads the same in flags.txt.
+    """
+
+    syntactic_help = f"one of {', '.join(AUGMENTS)}, or several with commas"
+
+    def parse(self, argument: str) -> str:
+        return str(augment_steps(argument))
+
+    def flag_type(self) -> str:
+        return "string"
 
 
 class Model(absl_flags.ArgumentParser):

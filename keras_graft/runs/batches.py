@@ -8,12 +8,13 @@ import keras
 import tensorflow as tf
 
 from keras_graft import data
+from keras_graft.data.augment_steps import augment_steps
+from keras_graft.data.augment_steps import check_channels
 from keras_graft.data.distinct import Habits
 from keras_graft.data.distinct import habits_of
 from keras_graft.data.distinct import mixes_labels
 from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.data.names import IMAGE_SOURCES
-from keras_graft.data.names import MIXING
 from keras_graft.data.names import source_of
 
 
@@ -28,7 +29,7 @@ def load_splits(settings: Any) -> data.Splits:
             "cache_dir": _nearest_folder(settings.workdir),
             **resizing(settings),
         }
-    return data.load(
+    splits = data.load(
         settings.dataset,
         data_dir=settings.data_dir,
         train_examples=settings.train_examples,
@@ -36,6 +37,8 @@ def load_splits(settings: Any) -> data.Splits:
         seed=settings.seed,
         **reading,
     )
+    check_channels(settings.augment, splits.train.images.shape[-1])
+    return splits
 
 
 def resizing(settings: Any) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def resizing(settings: Any) -> dict[str, Any]:
         return {"resize": None, "whole": None}
     return {
         "resize": settings.resize,
-        "whole": settings.augment == "resized_crop",
+        "whole": augment_steps(settings.augment).crop == "resized_crop",
     }
 
 
@@ -82,7 +85,8 @@ def one_hot_labels(settings: Any) -> bool:
 
 
 def _mixes_labels(settings):
-    return settings.augment in MIXING or mixes_labels(habits(settings))
+    mixing = augment_steps(settings.augment).mixing
+    return mixing is not None or mixes_labels(habits(settings))
 
 
 def check_division(settings: Any, steps: int, devices: int) -> None:

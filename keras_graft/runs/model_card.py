@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from keras_graft import flags
+from keras_graft.data.augment_steps import augment_steps
 from keras_graft.data.names import IMAGE_SOURCES
 from keras_graft.data.names import source_of
 from keras_graft.runs.results import MEAN
@@ -152,7 +153,7 @@ def _data(results, settings, dataset):
     text = f"{_plain(dataset)}, as images of {shape} (height, width, channels)."
     if source_of(settings.dataset) in IMAGE_SOURCES:
         text += f" Brought to that size by `--resize={settings.resize}`"
-        if settings.augment == "resized_crop":
+        if augment_steps(settings.augment).crop == "resized_crop":
             text += ", to train on by random parts of them"
         text += "."
     return text + f"\n\nWhere the images are from, and of what: {_TO_FILL_IN}."

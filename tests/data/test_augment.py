@@ -5,7 +5,9 @@ import tensorflow as tf
 
 from keras_graft.data import augment
 from keras_graft.data import order
+from keras_graft.data.augmix import augmix
 from keras_graft.data.randaugment import randaugment
+from keras_graft.data.trivial import trivial
 
 SEED = order.seed_pair(0)
 OTHER = order.seed_pair(1)
@@ -122,6 +124,8 @@ ALL = {
         randaugment(images, seed),
         labels,
     ),
+    "trivial": lambda images, labels, seed: (trivial(images, seed), labels),
+    "augmix": lambda images, labels, seed: (augmix(images, seed), labels),
     "cutmix": augment.cutmix,
     "mixup": augment.mixup,
 }
@@ -140,7 +144,9 @@ def test_augmentation_is_a_function_of_images_and_seed(name):
     assert (first[0].numpy() != other[0].numpy()).any()
 
 
-@pytest.mark.parametrize("name", ["randaugment", "cutmix", "mixup"])
+@pytest.mark.parametrize(
+    "name", ["randaugment", "trivial", "augmix", "cutmix", "mixup"]
+)
 def test_pixels_and_labels_stay_float32_under_mixed_precision(name):
     policy = keras.config.dtype_policy()
     images = tf.constant(noise(), tf.float32)

@@ -90,6 +90,7 @@ def test_erasing_leaves_labels_shared():
     [
         ([Habits()], {"num_networks": 2}),
         ([Habits("mixup")], {"augment": "cutmix"}),
+        ([Habits(erasing=0.5)], {"augment": "trivial,erasing"}),
         ([Habits("mixup")], {"num_classes": None}),
     ],
 )

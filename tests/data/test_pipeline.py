@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_graft.data import augment as augmentation
 from keras_graft.data import order
 from keras_graft.data import pipeline
 from keras_graft.data.names import AUGMENTS
@@ -18,7 +19,12 @@ from keras_graft.data.splits import Split
 BATCH = 8
 NUM_EXAMPLES = 43
 STEPS = 5
-KINDS = [(augment, "shared") for augment in AUGMENTS] + [
+# Operations are slow to trace: the other policies have a test of one network.
+KINDS = [
+    (augment, "shared")
+    for augment in AUGMENTS
+    if augment not in ("trivial", "augmix")
+] + [
     ("none", "own"),
     ("standard", "own"),
     ("cutmix", "own"),
@@ -167,6 +173,44 @@ def test_each_epoch_step_and_network_augments_in_its_own_way(augment):
     assert len(views) == 4 * 3
 
 
+@pytest.mark.parametrize("augment", ["trivial,erasing", "augmix"])
+def test_policies_are_functions_of_seed_and_epoch(augment):
+    def begun(epoch):
+        return batches_of(
+            augment, num_networks=1, steps_per_epoch=1, initial_epoch=epoch
+        )
+
+    # The later epoch first, as after a restart.
+    later, first = take(begun(1), 1), take(begun(0), 2)
+    assert digest(first[1]) == digest(later[0])
+    images = first[0][0]
+    shown = order.permutation(NUM_EXAMPLES, 3, 0).numpy()[:BATCH]
+    cropped = augmentation.pad_crop_flip(
+        tf.constant(split().images[shown]),
+        order.seed_pair(3, order.AUGMENT, 0, 0, 0, 0),
+    )
+    assert (images != cropped).any((1, 2, 3)).sum() > BATCH // 2
+    assert images.min() >= 0 and images.max() <= 255
+
+
+def test_a_list_crops_then_changes_then_erases_then_mixes():
+    plain = take(batches_of("resized_crop"), 1)[0][0]
+    x, y = take(batches_of("cutmix,erasing,resized_crop"), 1)[0]
+    seeds = [order.seed_pair(3, order.AUGMENT, 0, 0, k) for k in range(2)]
+    mixture = order.seed_pair(3, order.MIXTURE, 0, 0, 0)
+    labels = tf.one_hot(np.arange(NUM_EXAMPLES) % 10, 10)
+    shown = order.permutation(NUM_EXAMPLES, 3, 0).numpy()[:BATCH]
+    for seed, (name, images) in zip(seeds, x.items(), strict=True):
+        erased = augmentation.erase(
+            tf.cast(plain[name], tf.float32), order.fold_in(seed, 4), 0.5
+        )
+        expected = augmentation.cutmix(
+            erased, tf.gather(labels, shown), mixture
+        )
+        np.testing.assert_array_equal(images, expected[0])
+        np.testing.assert_array_equal(y, expected[1])
+
+
 @pytest.mark.parametrize("augment", ["cutmix", "mixup"])
 def test_networks_of_one_batch_share_its_mixtures_not_its_crops(augment):
     x, y = take(batches_of(augment, num_networks=3), 1)[0]
@@ -226,6 +270,8 @@ def for_each(what):
         ("resized_crop", "shared", 2, (for_each(UINT8), LABELS)),
         ("randaugment", "shared", 1, (FLOAT, LABELS)),
         ("randaugment", "shared", 2, (for_each(FLOAT), LABELS)),
+        ("erasing", "shared", 2, (for_each(FLOAT), LABELS)),
+        ("erasing,mixup", "shared", 1, (FLOAT, SOFT)),
         ("mixup", "shared", 1, (FLOAT, SOFT)),
         ("mixup", "shared", 2, (for_each(FLOAT), SOFT)),
         ("cutmix", "own", 2, (for_each(FLOAT), for_each(SOFT))),
@@ -270,6 +316,7 @@ def test_two_replicas_share_the_batches_of_one(two_replicas):
     "changes, message",
     [
         ({"augment": "autoaugment"}, "`augment` must be one of none, standard"),
+        ({"augment": "trivial,augmix"}, "trivial and augmix each change"),
         ({"batches": "mine"}, "`batches` must be one of shared, own. .*'mine'"),
         ({"augment": "cutmix", "num_classes": None}, "give num_classes"),
         ({"class_balance": "all"}, "`class_balance` must be one of none"),

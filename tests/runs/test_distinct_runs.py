@@ -70,6 +70,8 @@ def test_distinct_networks_train_and_teach(tmp_path):
 def test_flags_that_mix_twice_or_end_early_are_refused():
     with pytest.raises(ValueError, match="--augment=cutmix for all"):
         made("--distinct=augment", "--augment=cutmix")
+    with pytest.raises(ValueError, match="Take --augment=trivial, or"):
+        made("--distinct=augment", "--augment=standard,trivial,erasing")
     with pytest.raises(ValueError, match="--schedule_epochs=5 ends before"):
         made("--epochs=6", "--schedule_epochs=5")
     with pytest.raises(absl_flags.Error, match="none.keras is not a file"):
