@@ -10,6 +10,7 @@ def finished(**changes):
         "model": "resnet8",
         "num_networks": 2,
         "epochs": 3,
+        "trained_epochs": 3,
         "seed": 7,
         "seconds": 12.5,
         "selected": "network_1",
@@ -24,6 +25,7 @@ def finished(**changes):
         "ensemble_test_accuracy": 0.75,
         "input": {"shape": [8, 9, 1], "dtype": "uint8"},
         "output": {"kind": "logits", "classes": 3},
+        "weights": None,
         "class_names": None,
         "protocol": "Chosen on a validation split.",
     }

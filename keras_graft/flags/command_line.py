@@ -43,7 +43,11 @@ _RUN_NAME_LENGTH = 100
 # study adds to it.
 _NAME_BYTES = 200
 # What looks for the files that it names.
-_FILES = (value_types.ModelFile, value_types.ModelFiles)
+_FILES = (
+    value_types.ModelFile,
+    value_types.ModelFiles,
+    value_types.Weights,
+)
 # Words that absl parses at a time.
 _PORTION = 500
 # absl's own flag for a file, where its `app` is imported.

@@ -9,10 +9,12 @@ import numpy as np
 from keras_graft import data
 from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis.distance import DistanceMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
 from keras_graft.runs.batches import monitored_split
+from keras_graft.runs.freezing import unfreeze_epoch
 from keras_graft.runs.optimizers import swa_start
 from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
@@ -102,12 +104,18 @@ def make_callbacks(
     if settings.early_stopping is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                "val_accuracy", mode="max", patience=settings.early_stopping
+                "val_accuracy",
+                mode="max",
+                patience=settings.early_stopping,
+                # While layers are frozen, there is more to come.
+                start_from_epoch=unfreeze_epoch(settings) or 0,
             )
         )
     if settings.num_networks > 1:
         images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
         callbacks.append(DivergenceMonitor(images))
+    if settings.num_networks > 1 and settings.weights is not None:
+        callbacks.append(DistanceMonitor())
     if not writes:
         return callbacks, monitor
     callbacks.append(HistoryLogger(directory.history))

@@ -162,6 +162,7 @@ def _procedure(settings, dataset):
         teachers=tuple(map(_file_name, settings.teachers)),
         initial_network=settings.initial_network
         and _file_name(settings.initial_network),
+        weights=settings.weights and _file_name(settings.weights),
     )
     text = flags.flags_text(public)
     return f"The flags of `python -m keras_graft.launch`:\n\n```\n{text}```"

@@ -79,6 +79,7 @@ class RunResults:
     ensemble_test_accuracy: float
     input: dict
     output: dict
+    weights: dict | None
     class_names: list[str] | None
     protocol: str
 
@@ -144,6 +145,8 @@ class Measured:
             weights are those of the last epoch.
         mean_accuracy: Test accuracy of the mean of all networks, if that is
             shipped; else None.
+        weights_digest: SHA-256 of the file that the networks began with, if
+            there was one.
     """
 
     history: dict[str, list[float]]
@@ -156,6 +159,7 @@ class Measured:
     notes: Sequence[str] = ()
     averaged: int = 0
     mean_accuracy: float | None = None
+    weights_digest: str | None = None
 
 
 def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
@@ -222,11 +226,25 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
+        weights=_weights(settings, measured.weights_digest),
         class_names=(
             None if splits.class_names is None else list(splits.class_names)
         ),
         protocol=" ".join([_PROTOCOL[validated], *notes, *measured.notes]),
     )
+
+
+def _weights(settings, digest):
+    """What the networks began with, and which of it was trained."""
+    if settings.weights is None:
+        return None
+    return {
+        "from": settings.weights,
+        "sha256": digest,
+        "freeze": settings.freeze,
+        "unfreeze_epoch": settings.unfreeze_epoch,
+        "backbone_rate": settings.backbone_rate,
+    }
 
 
 def summary(

@@ -61,6 +61,7 @@ class RunDirectory:
         self.card = self.path / "card.md"
         self.classes = self.path / "classes.json"
         self.images = self.path / "images.csv"
+        self.given = self.path / "given.json"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
         # Files of a finished run that `is_finished` did not find.
@@ -304,6 +305,11 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def shown(path: str | os.PathLike) -> str:
+    """A path for a person, as it can be printed."""
+    return printable(os.fspath(path))
 
 
 def shortened(path: str | os.PathLike, most: int = 200) -> str:
