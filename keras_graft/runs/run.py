@@ -27,7 +27,7 @@ from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.printable import printable
 
 
-def run(settings, signals, cluster=None, owns_process=False):
+def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     """Trains, evaluates and writes the run directory.
 
     Args:
@@ -37,6 +37,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             Its chief writes the run directory, the others write nothing.
         owns_process: Whether nothing else is to train in this process, so
             that the run may choose TensorFlow's threads.
+        watchers: Keras callbacks beside the run's own.
 
     Returns:
         Exit code.
@@ -72,7 +73,10 @@ def run(settings, signals, cluster=None, owns_process=False):
     from keras_graft.runs import teamwork
 
     team = None if settings.plan else cluster
-    with teamwork.team(team, settings, signals) as watch:
+    with (
+        teamwork.team(team, settings, signals) as watch,
+        out_of_memory_named(settings),
+    ):
         splits = _splits(settings)
         image_table.refuse_other_images(directory.images, splits.files)
         teamwork.refuse_other_runs(strategy, flags_text, splits)
@@ -97,7 +101,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             splits,
             trainer,
             graft,
-            watch,
+            [*watch, *watchers],
             writes=is_chief,
         )
         if not is_chief:
@@ -158,7 +162,7 @@ class _Job:
         splits: Its images.
         trainer: Its trainer, compiled.
         graft: The callback that grafts, or None.
-        watch: Callbacks that watch the other workers.
+        watch: Callbacks that watch the other workers, or the clock.
         writes: Whether this process writes into the folder.
     """
 
@@ -173,6 +177,8 @@ class _Job:
     writes: bool
 
 
+@lost_images_named()
+@checkpoint_errors_named()
 def _train(job):
     from keras_graft.optimizers.network_optimizers import steps_taken
     from keras_graft.runs import image_table
@@ -184,6 +190,7 @@ def _train(job):
     from keras_graft.runs.callbacks import make_callbacks
     from keras_graft.runs.callbacks import make_swa_callback
     from keras_graft.runs.interruption import StopAtSignal
+    from keras_graft.runs.progress import bars_cleared
 
     settings, splits, trainer = job.settings, job.splits, job.trainer
     if job.writes:
@@ -204,12 +211,7 @@ def _train(job):
         data.steps_per_epoch,
         job.writes,
     )
-    with (
-        job.signals.deferred(),
-        out_of_memory_named(settings),
-        lost_images_named(),
-        checkpoint_errors_named(),
-    ):
+    with job.signals.deferred(), bars_cleared(callbacks):
         trainer.fit(
             data,
             epochs=settings.epochs,
@@ -295,6 +297,7 @@ def _print_start(settings, splits, steps, devices):
 def _finish(job, monitor, test_logs, seconds, notes, swa, data):
     from keras_graft.runs import model_card
     from keras_graft.runs import results
+    from keras_graft.runs.batches import resizing
     from keras_graft.runs.shipped_mean import shipped_mean
 
     directory, trainer = job.directory, job.trainer
@@ -316,13 +319,14 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
         mean_accuracy=mean_accuracy,
     )
     found = results.run_results(job.settings, job.splits, measured)
-    for k, network in enumerate(trainer.networks):
-        directory.save_network(network, directory.network(k))
+    files = directory.networks(trainer.num_networks)
+    for network, file in zip(trainer.networks, files, strict=True):
+        directory.save_network(network, file)
     directory.save_network(shipped, directory.shipped)
     if found.class_names is not None:
         about = {
             "class_names": found.class_names,
-            "resize": job.settings.resize,
+            **resizing(job.settings),
         }
         write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
     coefficients = {}
