@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_graft.checkpoint.strict_json import check
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 from keras_graft.trainer.callback_order import Stage
 from keras_graft.trainer.callback_order import StagedCallback
 
