@@ -2,7 +2,7 @@
 
 | module | what it holds |
 | --- | --- |
-| `definitions`, `method` | what flags there are |
+| `definitions`, `data_group`, `method` | what flags there are |
 | `spec` | what is said of one |
 | `rules` | which of them others make meaningless |
 | `contradictions` | which cannot hold together |

@@ -9,6 +9,7 @@ import re
 from absl import flags as absl_flags
 
 from keras_graft.data.names import SOURCES
+from keras_graft.models import sources
 
 # A dataset of TFDS that has a name of its own here.
 _IMAGENET = "imagenet2012"
@@ -170,6 +171,24 @@ class Dataset(Choice):
         if colon and source in SOURCES:
             return f"{source}:{Path().parse(path)}"
         return super().parse(argument)
+
+
+class Model(absl_flags.ArgumentParser):
+    """An architecture by name, or where one's own is, its path absolute."""
+
+    syntactic_help = f"one of {', '.join(sources.names())}, {sources.HELP}"
+
+    def parse(self, argument: str) -> str:
+        source = sources.source_of(argument)
+        sources.refuse_absent(source)
+        if source.kind == sources.FILE:
+            return ModelFile().parse(argument)
+        if source.kind in sources.PRESETS and os.path.isdir(source.name):
+            return f"{source.kind}:{Path().parse(source.name)}"
+        return argument
+
+    def flag_type(self) -> str:
+        return "string"
 
 
 class ModelFile(absl_flags.ArgumentParser):

@@ -10,6 +10,9 @@
 | `lock` | one job at a time in a folder |
 | `signals`, `interruption` | signals end a run at a good moment |
 | `streams` | standard output and error that may be closed under a run |
+| `threads` | how several networks share a processor's cores |
+| `cluster`, `rendezvous`, `door` | the hosts of a job, and how they meet |
+| `teamwork`, `watchdog` | several workers as one run, and no endless wait |
 | `strategy` | devices, replicas, precision |
 | `run` | a run from its flags to its report |
 | `recipe` | settings -> networks and optimizers |
@@ -17,8 +20,12 @@
 | `callbacks` | settings -> callbacks |
 | `trackers` | `--track`: TensorBoard, Weights & Biases, MLflow |
 | `resuming`, `run_state` | what a run goes on with, and what is said about it |
+| `costs`, `run_plan` | what a run would cost, counted |
 | `progress` | one bar for the whole run |
+| `csv_tables` | the tables of a run, written and read |
 | `run_logs` | `history.csv` and `coefficients.csv` |
+| `image_table` | `images.csv`, and that the images stay the same |
+| `shipped_mean` | the mean of all networks, where that ships |
 | `finish` | the end of a run: what is shipped, and what is said about it |
 | `exports`, `export_runtimes` | `--export`: other formats, checked |
 | `results` | `results.json` and the closing summary |

@@ -59,8 +59,9 @@ def finish(
         mean_accuracy=mean_accuracy,
     )
     found = results.run_results(job.settings, job.splits, measured)
-    for k, network in enumerate(trainer.networks):
-        save_network(network, directory.network(k))
+    files = directory.networks(trainer.num_networks)
+    for network, file in zip(trainer.networks, files, strict=True):
+        save_network(network, file)
     save_network(shipped, directory.shipped)
     if found.class_names is not None:
         about = {

@@ -4,11 +4,14 @@ Front matter in YAML, of which JSON is a part, so that any name is quoted; then
 Markdown. Nothing of the machine is in it, since it is there to be published.
 """
 
+import dataclasses
 import json
 import os
 from typing import Any
 
 from keras_graft import flags
+from keras_graft.data.names import IMAGE_SOURCES
+from keras_graft.data.names import source_of
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
 from keras_graft.structure.printable import printable
@@ -28,9 +31,12 @@ def card(results: RunResults, settings: Any) -> str:
         Text that is the same for the same run, wherever it was trained.
     """
     dataset = _dataset(settings.dataset)
+    model = _model(settings.model)
+    results = dataclasses.replace(results, model=model)
+    settings = settings._replace(model=model)
     parts = [
         _front_matter(results, dataset),
-        f"# {_plain(settings.model)} on {_plain(dataset)}",
+        f"# {_plain(model)} on {_plain(dataset)}",
         _introduction(results, settings),
         "## Use\n\n" + _use(results),
         "## Data\n\n" + _data(results, settings, dataset),
@@ -48,6 +54,10 @@ def _dataset(name):
     """The name without the place of a folder."""
     source, colon, path = name.partition(":")
     return printable(f"{source}:{os.path.basename(path)}" if colon else name)
+
+
+def _model(name):
+    return _file_name(name) if name.endswith(".keras") else _dataset(name)
 
 
 def _file_name(path):
@@ -141,8 +151,11 @@ def _use(results):
 def _data(results, settings, dataset):
     shape = "x".join(map(str, results.input["shape"]))
     text = f"{_plain(dataset)}, as images of {shape} (height, width, channels)."
-    if ":" in settings.dataset:
-        text += f" Brought to that size by `--resize={settings.resize}`."
+    if source_of(settings.dataset) in IMAGE_SOURCES:
+        text += f" Brought to that size by `--resize={settings.resize}`"
+        if settings.augment == "resized_crop":
+            text += ", to train on by random parts of them"
+        text += "."
     return text + f"\n\nWhere the images are from, and of what: {_TO_FILL_IN}."
 
 

@@ -72,7 +72,10 @@ def run(settings, signals, cluster=None, owns_process=False):
     from keras_graft.runs import teamwork
 
     team = None if settings.plan else cluster
-    with teamwork.team(team, settings, signals) as watch:
+    with (
+        teamwork.team(team, settings, signals) as watch,
+        out_of_memory_named(settings),
+    ):
         splits = _splits(settings)
         image_table.refuse_other_images(directory.images, splits.files)
         teamwork.refuse_other_runs(strategy, flags_text, splits)
@@ -184,6 +187,8 @@ class _Job:
     writes: bool
 
 
+@lost_images_named()
+@checkpoint_errors_named()
 def _train(job):
     from keras_graft.optimizers.network_optimizers import steps_taken
     from keras_graft.runs import image_table
@@ -216,12 +221,7 @@ def _train(job):
         data.steps_per_epoch,
         job.writes,
     )
-    with (
-        job.signals.deferred(),
-        out_of_memory_named(settings),
-        lost_images_named(),
-        checkpoint_errors_named(),
-    ):
+    with job.signals.deferred():
         trainer.fit(
             data,
             epochs=settings.epochs,
