@@ -30,6 +30,7 @@
 | `exports`, `export_runtimes` | `--export`: other formats, checked |
 | `results` | `results.json` and the closing summary |
 | `model_card` | `card.md`: what ships, for model hubs |
+| `answers`, `answer_sections` | what the shipped network answers, shown |
 | `run_report` | `report.html` and its pictures |
 
 Nothing here imports TensorFlow before it is needed.

@@ -9,6 +9,7 @@ from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.runs import model_card
 from keras_graft.runs import results
 from keras_graft.runs import run_report
+from keras_graft.runs.answers import ask
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.exports import left_over
 from keras_graft.runs.exports import write_exports
@@ -81,8 +82,9 @@ def finish(
     coefficients = {}
     if job.graft is not None:
         coefficients = run_report.read_coefficients(directory.coefficients)
+    answers = ask(shipped, job.splits.test, job.splits.num_classes)
     page = run_report.report_html(
-        found, measured.history, coefficients, job.flags_text
+        found, measured.history, coefficients, job.flags_text, answers
     )
     write_atomically(directory.report, page)
     write_atomically(directory.card, model_card.card(found, job.settings))
