@@ -59,12 +59,12 @@ def require(purpose: str, modules: tuple[str, ...]) -> None:
     if not absent:
         return
     names = " and ".join(_EXTRAS[name][0] for name in absent)
-    extra = _EXTRAS[absent[0]][1]
+    extras = sorted({_EXTRAS[name][1] for name in absent})
     more = ""
-    if extra in _OF_COMMANDS:
+    if set(extras) <= set(_OF_COMMANDS):
         more = "; the extra [command] brings all that the commands use"
     raise MissingPackageError(
         f"{purpose} needs {names}, which {'is' if len(absent) == 1 else 'are'} "
-        f"not installed. pip install 'keras_graft[{extra}]' brings what it "
-        f"needs{more}."
+        f"not installed. pip install 'keras_graft[{','.join(extras)}]' brings "
+        f"what it needs{more}."
     )

@@ -11,6 +11,7 @@ from keras_graft.runs import results
 from keras_graft.runs import run_report
 from keras_graft.runs.answers import ask
 from keras_graft.runs.batches import TrainingData
+from keras_graft.runs.batches import resizing
 from keras_graft.runs.exports import left_over
 from keras_graft.runs.exports import write_exports
 from keras_graft.runs.shipped_mean import shipped_mean
@@ -67,7 +68,7 @@ def finish(
     if found.class_names is not None:
         about = {
             "class_names": found.class_names,
-            "resize": job.settings.resize,
+            **resizing(job.settings),
         }
         write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
     formats = job.settings.export

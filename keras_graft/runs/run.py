@@ -26,7 +26,7 @@ from keras_graft.runs.whole_files import write_atomically
 from keras_graft.structure.printable import printable
 
 
-def run(settings, signals, cluster=None, owns_process=False):
+def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     """Trains, evaluates and writes the run directory.
 
     Args:
@@ -36,6 +36,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             Its chief writes the run directory, the others write nothing.
         owns_process: Whether nothing else is to train in this process, so
             that the run may choose TensorFlow's threads.
+        watchers: Keras callbacks beside the run's own.
 
     Returns:
         Exit code.
@@ -100,7 +101,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             splits,
             trainer,
             graft,
-            watch,
+            [*watch, *watchers],
             writes=is_chief,
         )
         if not is_chief:
@@ -172,7 +173,7 @@ class _Job:
         splits: Its images.
         trainer: Its trainer, compiled.
         graft: The callback that grafts, or None.
-        watch: Callbacks that watch the other workers.
+        watch: Callbacks that watch the other workers, or the clock.
         writes: Whether this process writes into the folder.
     """
 
@@ -201,6 +202,7 @@ def _train(job):
     from keras_graft.runs.callbacks import make_swa_callback
     from keras_graft.runs.finish import finish
     from keras_graft.runs.interruption import StopAtSignal
+    from keras_graft.runs.progress import bars_cleared
 
     settings, splits, trainer = job.settings, job.splits, job.trainer
     if job.writes:
@@ -221,7 +223,7 @@ def _train(job):
         data.steps_per_epoch,
         job.writes,
     )
-    with job.signals.deferred():
+    with job.signals.deferred(), bars_cleared(callbacks):
         trainer.fit(
             data,
             epochs=settings.epochs,
