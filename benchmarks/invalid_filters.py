@@ -36,8 +36,9 @@ from keras_graft import flags
 from keras_graft.diagnosis.filter_norms import is_valid
 from keras_graft.runs.results import read_history
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.strategy import import_tensorflow_quietly
+from keras_graft.runs.whole_files import save_network
+from keras_graft.runs.whole_files import write_atomically
 
 
 def main() -> int:
@@ -151,8 +152,9 @@ def train(
         verbose=0,
         return_dict=True,
     )
-    for k, network in enumerate(trainer.networks):
-        directory.save_network(network, directory.network(k))
+    files = directory.networks(trainer.num_networks)
+    for network, file in zip(trainer.networks, files, strict=True):
+        save_network(network, file)
     found = {
         "flags": flags.flags_text(settings).splitlines(),
         "width": width,
@@ -222,8 +224,8 @@ def read(settings: flags.Settings, kind: str, directory: RunDirectory) -> dict:
     results = json.loads(directory.results.read_text("utf-8"))
     numbers = range(settings.num_networks)
     networks = [
-        keras.models.load_model(directory.network(k), compile=False)
-        for k in numbers
+        keras.models.load_model(file, compile=False)
+        for file in directory.networks(settings.num_networks)
     ]
     totals = [diagnose(network, THRESHOLDS).totals for network in networks]
     invalid = [

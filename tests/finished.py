@@ -27,6 +27,7 @@ def finished(**changes):
         "output": {"kind": "logits", "classes": 3},
         "weights": None,
         "class_names": None,
+        "exports": [],
         "protocol": "Chosen on a validation split.",
     }
     return results.RunResults(**(given | changes))

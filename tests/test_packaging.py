@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib
 import pathlib
 import re
 import sys
@@ -25,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What is imported -> the name that it is installed by, where they differ.
 INSTALLED_AS = {
     "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
     "absl": "absl-py",
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",
@@ -60,8 +62,9 @@ def test_what_is_imported_at_once_is_installed_without_extras():
 
 def test_what_is_imported_at_all_is_in_an_extra():
     extras = PROJECT["optional-dependencies"]
+    used = ("data", "export", "mlflow", "plot", "tensorboard", "wandb")
     known = names(PROJECT["dependencies"]).union(
-        *(names(extras[extra]) for extra in ("data", "plot", "tensorboard"))
+        *(names(extras[extra]) for extra in used)
     )
     everything = {INSTALLED_AS.get(n, n) for n in imported("anywhere")}
     assert everything <= known
@@ -98,6 +101,12 @@ def absent(monkeypatch, *modules):
             lambda: diagnosis.diagnose(builders.small_network()).plot("no.png"),
             "A picture needs matplotlib, which is not installed. pip",
         ),
+        (
+            ["matplotlib", "PIL"],
+            lambda: recognition.retrieval_report(*[None] * 5),
+            "A retrieval report needs matplotlib and pillow, which are not "
+            "installed. pip install 'keras_graft[data,plot]'",
+        ),
     ],
 )
 def test_a_use_names_what_is_absent(monkeypatch, modules, use, message):
@@ -115,11 +124,25 @@ def test_a_use_names_what_is_absent(monkeypatch, modules, use, message):
 )
 def test_image_files_name_what_is_absent(monkeypatch, read):
     absent(monkeypatch, "PIL")
+    forget(monkeypatch)
+    with pytest.raises(ImportError, match=r"pillow.*keras_graft\[data\]"):
+        read()
+
+
+def forget(monkeypatch):
+    """Has what may read image files imported anew."""
     for name in list(sys.modules):
         if name.startswith(("keras_graft.data.folder", "keras_graft.recog")):
             monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(ImportError, match=r"pillow.*keras_graft\[data\]"):
-        read()
+
+
+def test_recognition_without_image_files_needs_no_extra(monkeypatch):
+    absent(monkeypatch, "PIL", "matplotlib")
+    forget(monkeypatch)
+    again = importlib.import_module("keras_graft.recognition")
+    for name in again.__all__:
+        getattr(again, name)
+    assert again.load("digits").query.num_identities == 5
 
 
 def test_launch_says_what_to_install(monkeypatch, tmp_path):

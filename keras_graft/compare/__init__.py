@@ -11,6 +11,19 @@
 | `measure` | a finished run's networks -> what its records say |
 | `records` | one arm, one seed: the record, and its file |
 | `statistics` | means, paired differences, calibration |
-| `summary`, `figure`, `report` | table, picture, `report.html` |
+| `outcomes` | what is kept of each run, and of the study as a whole |
+| `study_plan` | what a study costs before it starts, and what is left |
+| `primary` | the comparisons that the plan named first |
+| `summary`, `figure`, `study_report` | table, picture, `report.html` |
 | `tables` | tables of results/README.md and figures from `results/*.json` |
+
+With `--hours=H` it chooses what fits, and says in the end what to use:
+
+| module | what it holds |
+| --- | --- |
+| `hours`, `pace` | what fits, and how fast the machine is |
+| `planning`, `plan_file` | the plan: made, kept, changed by a person |
+| `budget` | what is left of the hours |
+| `judgement` | which arm to use: chosen on validation, judged on test |
+| `advice`, `page` | what is said about it, as Markdown and HTML |
 """

@@ -5,6 +5,8 @@
 | `names` | the names of datasets, augmentations and kinds of batches |
 | `digits`, `cifar10`, `cifar10_16`, `cifar100` | `read(data_dir)` each |
 | `folder` | a folder of image files of one's own |
+| `image_names` | which names are those of image files |
+| `reading_options` | how image files are read |
 | `npz` | arrays of one's own |
 | `tfds` | any classification dataset of TFDS |
 | `division` | which image is trained on, chosen by and tested on |
@@ -12,9 +14,11 @@
 | `splits` | `load`: the training, validation and test images of a run |
 | `order` | the order of an epoch, a function of seed and epoch |
 | `augment` | augmentation of a batch, a function of images and seed |
+| `randaugment` | RandAugment, a function of images and seed |
 | `batch_views` | what each network sees of the images of a batch |
 | `distinct` | what makes the images of a network others than its peers' |
 | `pipeline` | the batches of a run as `tf.data` |
+| `autotuning` | `tf.data` without its autotuning |
 | `epoch_dataset` | data that says what each epoch holds |
 | `epoch_ordered` | the same for your own arrays |
 

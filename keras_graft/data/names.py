@@ -21,3 +21,9 @@ DISTINCT = ("none", "augment", "regularise")
 # Augmentations that mix images, and their labels with them.
 MIXING = ("cutmix", "mixup")
 CACHES = ("auto", "memory", "disk", "none")
+
+
+def source_of(dataset: str) -> str:
+    """What a dataset is read from: one of `SOURCES`, empty for a built-in."""
+    source, colon, _ = dataset.partition(":")
+    return source if colon else ""

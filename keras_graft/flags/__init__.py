@@ -2,7 +2,7 @@
 
 | module | what it holds |
 | --- | --- |
-| `definitions`, `method` | what flags there are |
+| `definitions`, `data_group`, `optimisation`, `method` | what flags there are |
 | `spec` | what is said of one |
 | `rules` | which of them others make meaningless |
 | `contradictions` | which cannot hold together |
@@ -23,6 +23,7 @@ from keras_graft.flags.command_line import FlagValues
 from keras_graft.flags.command_line import Settings
 from keras_graft.flags.command_line import define
 from keras_graft.flags.command_line import flags_text
+from keras_graft.flags.command_line import given
 from keras_graft.flags.command_line import parse
 from keras_graft.flags.command_line import parse_or_exit
 from keras_graft.flags.command_line import refusal
@@ -34,6 +35,7 @@ __all__ = [
     "Settings",
     "define",
     "flags_text",
+    "given",
     "parse",
     "parse_or_exit",
     "refusal",

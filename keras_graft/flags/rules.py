@@ -5,6 +5,7 @@ from typing import Any
 from typing import NamedTuple
 
 from keras_graft.data.names import IMAGE_SOURCES
+from keras_graft.data.names import source_of
 from keras_graft.flags.definitions import GROUPS
 
 
@@ -22,18 +23,6 @@ class Rule(NamedTuple):
     applies: Callable[[Any], bool]
     names: tuple[str, ...]
     reason: str
-
-
-def _is_gentle(values):
-    return (
-        values.graft_half_life is not None or values.graft_source == "exchange"
-    )
-
-
-def _source(values: Any) -> str:
-    """What a dataset of one's own is read from, else empty."""
-    source, colon, _ = values.dataset.partition(":")
-    return source if colon else ""
 
 
 # In this order: what one rule resets may be the cause of the next.
@@ -82,13 +71,13 @@ RULES = (
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) in ("folder", "npz"),
+        lambda values: source_of(values.dataset) in ("folder", "npz"),
         ("data_dir",),
         "what is read is named there",
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) not in IMAGE_SOURCES,
+        lambda values: source_of(values.dataset) not in IMAGE_SOURCES,
         ("image_size", "resize", "bad_images", "cache"),
         "only folder:PATH and tfds:NAME are read with it",
     ),
@@ -130,7 +119,9 @@ RULES = (
     ),
     Rule(
         "graft_half_life",
-        lambda values: not _is_gentle(values),
+        lambda values: (
+            values.graft_half_life is None and values.graft_source != "exchange"
+        ),
         ("graft_every_steps",),
         "grafts are made between epochs",
     ),

@@ -1,6 +1,5 @@
 """From settings to callbacks."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.distance import DistanceMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.flags import flags_text
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
 from keras_graft.runs.batches import monitored_split
@@ -20,6 +20,7 @@ from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
+from keras_graft.runs.trackers import make_trackers
 from keras_graft.swa import StochasticWeightAveraging
 
 # Images that the divergence between the networks is measured on.
@@ -32,39 +33,25 @@ def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
     """The graft that the settings ask for, or None."""
     if not settings.graft:
         return None
-    arguments = {
-        "source": settings.graft_source,
-        "start": settings.graft_start,
-        "stop": settings.graft_stop,
-    }
-    if settings.graft_source == "exchange":
-        arguments["share"] = settings.graft_share
-        arguments["seed"] = settings.seed
-    elif settings.graft_source != "external":
-        arguments["threshold"] = settings.graft_threshold
-    elif settings.graft_target == "peer":
-        arguments["criterion"] = settings.graft_criterion
-        if settings.graft_criterion != "gamma":
-            arguments["amplitude"] = settings.graft_amplitude
-            arguments["slope"] = settings.graft_slope
-    if settings.graft_source in ("external", "exchange"):
-        arguments["blend"] = settings.graft_blend
-    if settings.graft_half_life is not None:
-        arguments["half_life"] = _half_life(settings)
-        arguments["target"] = settings.graft_target
-        arguments["follow_rate"] = settings.graft_follow_rate
-    if is_gentle(settings):
-        arguments["every_steps"] = settings.graft_every_steps
-    else:
-        arguments["every"] = settings.graft_every
-    return grafting.GraftCallback(**arguments)
-
-
-def is_gentle(settings: Any) -> bool:
-    """Whether grafts are small moves between steps."""
-    return (
-        settings.graft_half_life is not None
-        or settings.graft_source == "exchange"
+    # A flag that has no meaning beside the others is at its default, which is
+    # the callback's own.
+    return grafting.GraftCallback(
+        source=settings.graft_source,
+        criterion=settings.graft_criterion,
+        amplitude=settings.graft_amplitude,
+        slope=settings.graft_slope,
+        blend=settings.graft_blend,
+        threshold=settings.graft_threshold,
+        every=settings.graft_every,
+        start=settings.graft_start,
+        stop=settings.graft_stop,
+        half_life=_half_life(settings),
+        every_steps=settings.graft_every_steps,
+        target=settings.graft_target,
+        follow_rate=settings.graft_follow_rate,
+        share=settings.graft_share,
+        # The seed of the run has a meaning without an exchange, too.
+        seed=settings.seed if settings.graft_source == "exchange" else 0,
     )
 
 
@@ -121,7 +108,7 @@ def make_callbacks(
     callbacks.append(HistoryLogger(directory.history))
     if graft is not None:
         callbacks.append(CoefficientLogger(graft, directory.coefficients))
-    callbacks += _tensorboard(directory)
+    callbacks += make_trackers(settings, directory, flags_text(settings))
     callbacks.append(Progress(settings.epochs, steps))
     return callbacks, monitor
 
@@ -151,7 +138,7 @@ def make_swa_callback(
         graft is not None
         and settings.graft_stop is None
         and settings.graft_source == "external"
-        and not is_gentle(settings)
+        and settings.graft_half_life is None
     )
     return StochasticWeightAveraging(
         # One epoch at least, however few there are.
@@ -183,15 +170,3 @@ def statistics_images(batches: TrainingData) -> np.ndarray:
 
 def _first_view(images):
     return images["network_0"] if isinstance(images, dict) else images
-
-
-def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        return []
-    return [
-        keras.callbacks.TensorBoard(
-            str(directory.tensorboard), write_graph=False
-        )
-    ]

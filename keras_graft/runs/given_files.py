@@ -12,7 +12,7 @@ from typing import Any
 
 from keras_graft.checks.plain_files import read_plain
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 _FLAGS = ("model", "weights", "initial_network")
 

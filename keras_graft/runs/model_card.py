@@ -10,6 +10,8 @@ import os
 from typing import Any
 
 from keras_graft import flags
+from keras_graft.data.names import IMAGE_SOURCES
+from keras_graft.data.names import source_of
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
 from keras_graft.structure.printable import printable
@@ -40,6 +42,7 @@ def card(results: RunResults, settings: Any) -> str:
         "## Data\n\n" + _data(results, settings, dataset),
         "## Procedure\n\n" + _procedure(settings, dataset),
         "## Accuracy\n\n" + _accuracy(results),
+        *_exports(results),
         "## Licence\n\n"
         f"- Of this model: {_TO_FILL_IN}\n"
         f"- Of the images that it was trained on: {_TO_FILL_IN}\n",
@@ -148,8 +151,11 @@ def _use(results):
 def _data(results, settings, dataset):
     shape = "x".join(map(str, results.input["shape"]))
     text = f"{_plain(dataset)}, as images of {shape} (height, width, channels)."
-    if ":" in settings.dataset:
-        text += f" Brought to that size by `--resize={settings.resize}`."
+    if source_of(settings.dataset) in IMAGE_SOURCES:
+        text += f" Brought to that size by `--resize={settings.resize}`"
+        if settings.augment == "resized_crop":
+            text += ", to train on by random parts of them"
+        text += "."
     return text + f"\n\nWhere the images are from, and of what: {_TO_FILL_IN}."
 
 
@@ -184,3 +190,31 @@ def _accuracy(results):
             f"One run, seed {results.seed}. {_plain(results.protocol)}",
         ]
     )
+
+
+def _exports(results):
+    if not results.exports:
+        return []
+    rows = [
+        f"| {e.file} | {e.format}, {e.numbers} | {e.test_accuracy:.4f} | "
+        f"{e.largest_difference:.2g} |"
+        for e in results.exports
+    ]
+    first = results.exports[0]
+    return [
+        "\n".join(
+            [
+                "## Other formats",
+                "",
+                f"Each asked about {first.images} test images, on which Keras "
+                f"has an accuracy of {first.keras_test_accuracy:.4f} with "
+                f"logits up to {first.largest_logit:.3g}. Inputs are float32, "
+                "pixels 0 to 255.",
+                "",
+                "| file | format | test accuracy | largest difference of "
+                "logits |",
+                "| --- | --- | --- | --- |",
+                *rows,
+            ]
+        )
+    ]

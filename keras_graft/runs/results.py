@@ -1,27 +1,23 @@
 """What a run found: `results.json` and the closing summary."""
 
-import contextlib
-import csv
 import dataclasses
-import io
 import json
 import math
 import pathlib
-from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
-from keras_graft.checks.plain_files import read_plain
-from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.csv_tables import table_of
 
+# By whether there is a validation split; what was chosen stands in the gaps.
 _PROTOCOL = {
     True: (
-        "Shipped network chosen on a validation split cut from the training "
-        "set; test set used once, after the last epoch."
+        "Validation split cut from the training set: {chosen} chosen on it; "
+        "test set used once, after the last epoch."
     ),
     False: (
-        "No validation split: the shipped network and best_epoch were chosen "
-        "on the test set, as in the paper. Such an accuracy is optimistic."
+        "No validation split: {chosen} chosen on the test set, as in the "
+        "paper. {accuracy} is optimistic."
     ),
 }
 _AVERAGED = (
@@ -29,8 +25,8 @@ _AVERAGED = (
     "best_epoch and the history are of the weights before averaging."
 )
 _MEAN = (
-    "What is shipped is the mean of all live networks' weights; best_epoch is "
-    "of the best network."
+    "What is shipped is the mean of all live networks' weights; none of them "
+    "was chosen."
 )
 _STOPPED = (
     "Stopped after {} epochs: the validation accuracy had not risen for {}."
@@ -60,6 +56,33 @@ class NetworkResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Export:
+    """A file that was written and checked.
+
+    Attributes:
+        file: Its name in the run directory.
+        format: As `--export` names it.
+        numbers: `"float32"` or `"int8"`.
+        size: Bytes.
+        images: Test images that it was checked on.
+        largest_difference: Of its logits from Keras' on them.
+        largest_logit: The largest magnitude of Keras' logits on them.
+        test_accuracy: Of the file on them, in [0, 1].
+        keras_test_accuracy: Of Keras on them, in float32.
+    """
+
+    file: str
+    format: str
+    numbers: str
+    size: int
+    images: int
+    largest_difference: float
+    largest_logit: float
+    test_accuracy: float
+    keras_test_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
 class RunResults:
     """The content of `results.json`; docs/command_line.md has the contract."""
 
@@ -81,6 +104,7 @@ class RunResults:
     output: dict
     weights: dict | None
     class_names: list[str] | None
+    exports: list[Export]
     protocol: str
 
     def to_json(self) -> str:
@@ -100,26 +124,6 @@ def read_history(path: pathlib.Path) -> dict[str, list[float]]:
             name: [float(value) for value in column]
             for name, column in zip(names, columns, strict=True)
         }
-
-
-@contextlib.contextmanager
-def table_of(path: pathlib.Path) -> Iterator[Iterator[list[str]]]:
-    """The rows of a table of a run, and errors in the reading named.
-
-    Args:
-        path: The CSV file.
-
-    Raises:
-        RunError: If it cannot be read.
-    """
-    try:
-        text = read_plain(path).decode("utf-8")
-        yield csv.reader(io.StringIO(text, newline=""))
-    except (OSError, ValueError, csv.Error) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}). Move it away: the same command "
-            "goes on without it."
-        ) from error
 
 
 def best_epoch(by_epoch: Sequence[float]) -> int | None:
@@ -199,6 +203,7 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
     ships_mean = measured.mean_accuracy is not None
     if ships_mean:
         notes = [_MEAN, *notes]
+    notes = [_protocol(validated, single, ships_mean), *notes]
     return RunResults(
         dataset=settings.dataset,
         model=settings.model,
@@ -230,7 +235,8 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         class_names=(
             None if splits.class_names is None else list(splits.class_names)
         ),
-        protocol=" ".join([_PROTOCOL[validated], *notes, *measured.notes]),
+        exports=[],
+        protocol=" ".join([*notes, *measured.notes]),
     )
 
 
@@ -245,6 +251,16 @@ def _weights(settings, digest):
         "unfreeze_epoch": settings.unfreeze_epoch,
         "backbone_rate": settings.backbone_rate,
     }
+
+
+def _protocol(validated, single, ships_mean):
+    chosen, accuracy = "best_epoch was", "best_epoch_test_accuracy"
+    if ships_mean:
+        chosen = "best_epoch and the network that it is of were"
+    elif not single:
+        chosen = "the shipped network and best_epoch were"
+        accuracy = "Such an accuracy"
+    return _PROTOCOL[validated].format(chosen=chosen, accuracy=accuracy)
 
 
 def summary(
@@ -299,4 +315,22 @@ def summary(
             f"{filters} of {network.total_filters:<{22 - len(filters)}} "
             f"{network.status}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_export_lines(results.exports)])
+
+
+def _export_lines(exports):
+    if not exports:
+        return []
+    first = exports[0]
+    return [
+        "",
+        f"  exported, on {first.images} test images (Keras "
+        f"{first.keras_test_accuracy:.4f}, logits up to "
+        f"{first.largest_logit:.1f})",
+        "  file                  test accuracy  largest difference  size",
+        *(
+            f"  {e.file:<21} {e.test_accuracy:<14.4f} "
+            f"{e.largest_difference:<19.2g} {e.size / 1e6:.2f} MB"
+            for e in exports
+        ),
+    ]

@@ -10,13 +10,14 @@ from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.lock import refuse_locked
 from keras_graft.runs.named_errors import disk_errors_named
+from keras_graft.runs.named_errors import out_of_memory_named
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_directory import shown
 from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.printable import printable
 
 
-def run(settings, signals, cluster=None, owns_process=False):
+def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     """Trains, evaluates and writes the run directory.
 
     Args:
@@ -26,6 +27,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             Its chief writes the run directory, the others write nothing.
         owns_process: Whether nothing else is to train in this process, so
             that the run may choose TensorFlow's threads.
+        watchers: Keras callbacks beside the run's own.
 
     Returns:
         Exit code.
@@ -39,6 +41,7 @@ def run(settings, signals, cluster=None, owns_process=False):
     if directory.is_finished(settings, flags_text):
         print(f"This run is finished: {shown(directory.results)}")
         return DONE
+    _refuse_absent_packages(settings)
     # The first one locks the folder, after all have looked at it.
     is_chief = cluster is None or cluster.is_chief
     if is_chief:
@@ -63,7 +66,10 @@ def run(settings, signals, cluster=None, owns_process=False):
     from keras_graft.runs.training import train
 
     team = None if settings.plan else cluster
-    with teamwork.team(team, settings, signals) as watch:
+    with (
+        teamwork.team(team, settings, signals) as watch,
+        out_of_memory_named(settings),
+    ):
         splits = _splits(settings)
         image_table.refuse_other_images(directory.images, splits.files)
         teamwork.refuse_other_runs(strategy, flags_text, splits)
@@ -91,7 +97,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             digests,
             trainer,
             graft,
-            watch,
+            [*watch, *watchers],
             writes=is_chief,
         )
         if not is_chief:
@@ -106,6 +112,17 @@ def run(settings, signals, cluster=None, owns_process=False):
                     return DONE
                 train(job)
     return DONE
+
+
+def _refuse_absent_packages(settings):
+    """Before hours of training, not after them."""
+    try:
+        for name in settings.export:
+            packages.require(f"--export={name}", packages.EXPORTS[name])
+        for name in settings.track:
+            packages.require(f"--track={name}", packages.TRACKERS[name])
+    except packages.MissingPackageError as error:
+        raise RunError(str(error)) from error
 
 
 def _make(settings, splits, strategy, num_devices):

@@ -1,7 +1,6 @@
 """From a run that is ready to train to its results."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +12,7 @@ from keras_graft.runs import callbacks
 from keras_graft.runs import freezing
 from keras_graft.runs import given_files
 from keras_graft.runs import image_table
-from keras_graft.runs import model_card
 from keras_graft.runs import recipe
-from keras_graft.runs import results
-from keras_graft.runs import run_report
 from keras_graft.runs import teamwork
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
@@ -24,17 +20,15 @@ from keras_graft.runs.batches import monitored_split
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.finish import finish
 from keras_graft.runs.interruption import StopAtSignal
 from keras_graft.runs.named_errors import checkpoint_errors_named
 from keras_graft.runs.named_errors import lost_images_named
-from keras_graft.runs.named_errors import out_of_memory_named
+from keras_graft.runs.progress import bars_cleared
 from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import shown
-from keras_graft.runs.run_directory import write_atomically
-from keras_graft.runs.shipped_mean import shipped_mean
 from keras_graft.runs.signals import StopSignals
-from keras_graft.structure.printable import printable
+from keras_graft.runs.whole_files import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +44,7 @@ class Job:
         digests: Of the models that it was given, by flag.
         trainer: Its trainer, compiled.
         graft: The callback that grafts, or None.
-        watch: Callbacks that watch the other workers.
+        watch: Callbacks that watch the other workers, or the clock.
         writes: Whether this process writes into the folder.
     """
 
@@ -66,6 +60,8 @@ class Job:
     writes: bool
 
 
+@lost_images_named()
+@checkpoint_errors_named()
 def train(job: Job) -> None:
     """Trains, evaluates and writes what a run leaves behind.
 
@@ -109,7 +105,15 @@ def train(job: Job) -> None:
             optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
         )
     if job.writes:
-        _finish(job, trained, test_logs)
+        finish(
+            job,
+            trained.monitor,
+            test_logs,
+            trained.seconds,
+            trained.notes,
+            trained.swa,
+            trained.data,
+        )
     teamwork.leave_together(trainer.distribute_strategy)
 
 
@@ -185,12 +189,7 @@ def _fit(job, checkpoint, notes, epochs):
         data.steps_per_epoch,
         job.writes,
     )
-    with (
-        job.signals.deferred(),
-        out_of_memory_named(settings),
-        lost_images_named(),
-        checkpoint_errors_named(),
-    ):
+    with job.signals.deferred(), bars_cleared(others):
         trainer.fit(
             data,
             epochs=epochs,
@@ -208,50 +207,3 @@ def _fit(job, checkpoint, notes, epochs):
             verbose=0,
         )
     return _Trained(monitor, swa, data, checkpoint.seconds, notes)
-
-
-def _finish(job, trained, test_logs):
-    directory, trainer = job.directory, job.trainer
-    shipped, mean_accuracy = trainer.best_network, None
-    if job.settings.ship == "mean":
-        shipped, mean_accuracy = shipped_mean(
-            job.settings, job.splits, trainer, trained.data
-        )
-    measured = results.Measured(
-        history=results.read_history(directory.history),
-        selected=trainer.networks.index(trainer.best_network),
-        statuses=list(trainer.status),
-        test_logs=test_logs,
-        invalid_filters=trained.monitor.count(),
-        total_filters=trained.monitor.total_filters,
-        seconds=trained.seconds,
-        notes=trained.notes,
-        averaged=0 if trained.swa is None else max(trained.swa.num_epochs),
-        mean_accuracy=mean_accuracy,
-        weights_digest=job.digests.get("weights"),
-    )
-    found = results.run_results(job.settings, job.splits, measured)
-    for k, network in enumerate(trainer.networks):
-        directory.save_network(network, directory.network(k))
-    directory.save_network(shipped, directory.shipped)
-    if found.class_names is not None:
-        about = {
-            "class_names": found.class_names,
-            "resize": job.settings.resize,
-        }
-        write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
-    coefficients = {}
-    if job.settings.graft:
-        coefficients = run_report.read_coefficients(directory.coefficients)
-    page = run_report.report_html(
-        found, measured.history, coefficients, job.flags_text
-    )
-    write_atomically(directory.report, page)
-    write_atomically(directory.card, model_card.card(found, job.settings))
-    # Last: a run with this file is finished.
-    write_atomically(directory.results, found.to_json())
-    summary = results.summary(
-        found, trained.monitor.before, directory.shipped, measured.averaged
-    )
-    print(printable(summary, kept="\n"))
-    print(f"\n  report            {shown(directory.report)}")

@@ -7,8 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.structure.held_metrics import held_metrics
+from keras_graft.structure.held_metrics import held_results
 from keras_graft.trainer.copies import loss_copies
 from keras_graft.trainer.copies import loss_variables
+from keras_graft.trainer.losses import has_own_loss
 from keras_graft.trainer.scorer import Scorer
 from keras_graft.trainer.scorer import compiled_results
 from keras_graft.trainer.scorer import counted_where
@@ -38,27 +41,21 @@ class Scoring:
     A plain object, so that Keras neither tracks nor saves what it holds.
 
     Args:
-        num_networks: N.
+        networks: N models; metrics that they or their layers hold are in the
+            logs too.
         loss: As for `keras.Model.compile`; one with variables of its own is
             copied for each network.
         loss_weights: As for `keras.Model.compile`.
         metrics: As for `keras.Model.compile`; each network and the ensemble
             get copies.
         weighted_metrics: Likewise.
-        output_names: Names of the networks' outputs where they tell them.
     """
 
-    def __init__(
-        self,
-        num_networks,
-        loss,
-        loss_weights,
-        metrics,
-        weighted_metrics,
-        output_names=None,
-    ):
-        others = (loss_weights, metrics, weighted_metrics, output_names)
-        losses = loss_copies(loss, num_networks)
+    def __init__(self, networks, loss, loss_weights, metrics, weighted_metrics):
+        self._networks = list(networks)
+        names = getattr(networks[0], "output_names", None)
+        others = (loss_weights, metrics, weighted_metrics, names)
+        losses = loss_copies(loss, len(networks))
         self.scorers = [Scorer(each, *others) for each in losses]
         self.ensemble = Scorer(loss, *others)
         # By network what its loss keeps from step to step.
@@ -73,7 +70,7 @@ class Scoring:
         self.dropped = keras.metrics.Sum(name="dropped_examples")
         self.network_losses = [
             keras.metrics.Mean(name=f"network_{k}_loss")
-            for k in range(num_networks)
+            for k in range(len(networks))
         ]
 
     @property
@@ -84,7 +81,36 @@ class Scoring:
             self._ensemble_examples,
             *self.network_losses,
             *(m for s in [*self.scorers, self.ensemble] for m in s.metrics),
+            *(m for k in range(len(self.scorers)) for m in self._held(k)),
         ]
+
+    def _held(self, k):
+        """The metrics that network k counts for itself."""
+        network = self._networks[k]
+        if not has_own_loss(network):
+            return held_metrics(network)
+        # The losses of its heads too; the loss is that of the trainer.
+        return [m for m in network.metrics if m.name != "loss"]
+
+    def kept_by_step(self, k: int) -> list[keras.Variable]:
+        """What a step of network k changes beside the network itself."""
+        variables = [v for metric in self._held(k) for v in metric.variables]
+        return [*self.loss_variables[k], *variables]
+
+    @property
+    def names(self) -> list[str]:
+        """Of one network's logs, in the order of Keras' own lists."""
+        held = self._held(0)
+        of_network = self.scorers[0]
+        logs = of_network.get_metrics_result() | held_results([held])[0]
+        given = [
+            one.name
+            for metric in [*of_network.metrics, *held]
+            for one in getattr(metric, "metrics", [metric])
+        ]
+        # Those of several heads have other names in the logs.
+        first = [name for name in dict.fromkeys(given) if name in logs]
+        return [*first, *sorted(set(logs) - set(first))]
 
     def build_from(self, y: Any, output: Any, sample_weight: Any) -> None:
         """Creates the metrics' variables in the current strategy's scope.
@@ -94,9 +120,8 @@ class Scoring:
             output: What a network gives for it, symbolic.
             sample_weight: Its weights likewise, or None.
         """
-        num_networks = len(self.scorers)
-        labels = views_of(y, num_networks)[0]
-        weights = views_of(sample_weight, num_networks)[0]
+        labels = views_of(y, len(self.scorers))[0]
+        weights = views_of(sample_weight, len(self.scorers))[0]
         predictions = keras.tree.map_structure(_zeros_like, output)
         several = len(keras.tree.flatten(output)) > 1
         for scorer in [*self.scorers, self.ensemble]:
@@ -106,6 +131,12 @@ class Scoring:
                 if several and scorer is not self.ensemble:
                     scorer.compute_loss(None, labels, predictions, weights)
                 scorer.compute_metrics(None, labels, predictions, weights)
+        for network in self._networks if several else []:
+            if has_own_loss(network):
+                with keras.StatelessScope():
+                    keras.Model.compute_loss(
+                        network, None, labels, predictions, weights
+                    )
 
     @property
     def is_built(self) -> bool:
@@ -124,11 +155,9 @@ class Scoring:
 
     def compiled_metrics(self) -> list[keras.metrics.Metric]:
         """The metrics of the first network, as Keras has made them."""
-        return [
-            metric
-            for group in self.scorers[0].metrics
-            for metric in getattr(group, "metrics", [])
-        ]
+        groups = self.scorers[0].metrics
+        compiled = [m for g in groups for m in getattr(g, "metrics", [])]
+        return [*compiled, *self._held(0)]
 
     def supervised_loss(
         self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any
@@ -269,7 +298,11 @@ class Scoring:
         }
         for tracker in self.network_losses:
             logs[tracker.name] = _mean_or_nan(tracker)
-        scores = [compiled_results(scorer) for scorer in self.scorers]
+        held = held_results([self._held(k) for k in range(len(self.scorers))])
+        scores = [
+            compiled_results(scorer) | of_network
+            for scorer, of_network in zip(self.scorers, held, strict=True)
+        ]
         ensemble = compiled_results(self.ensemble)
         scored = self._ensemble_examples.result() > 0
         of_networks = tf.stack([logs[t.name] for t in self.network_losses])
@@ -277,13 +310,14 @@ class Scoring:
         told &= (lost == 0) & ((live > 0) | tf.math.is_finite(of_networks))
         among = told & (live > 0)
         among = tf.where(tf.reduce_any(among), among, told)
-        for name in scores[0]:
-            logs[name] = _mean_over(among, [s[name] for s in scores])
-            for k, score in enumerate(scores):
-                logs[f"network_{k}_{name}"] = _or_nan(told[k], score[name])
-            if name not in ensemble:
-                continue  # The loss of a head: an ensemble has none.
-            logs[f"ensemble_{name}"] = _or_nan(scored, ensemble[name])
+        for name in dict.fromkeys(name for score in scores for name in score):
+            of_name = {k: s[name] for k, s in enumerate(scores) if name in s}
+            if len(of_name) == len(scores):
+                logs[name] = _mean_over(among, list(of_name.values()))
+            for k, score in of_name.items():
+                logs[f"network_{k}_{name}"] = _or_nan(told[k], score)
+            if name in ensemble:  # It has no losses of heads.
+                logs[f"ensemble_{name}"] = _or_nan(scored, ensemble[name])
         return logs
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from builders import compiled
 from builders import make_trainer
 from builders import sgd
+from builders import slow_but
 from forward_networks import Counter
 from forward_networks import Marked
 from forward_networks import Often
@@ -95,9 +96,12 @@ def assert_shared_like_one_by_one(make, images, assert_same, **arguments):
         logs.append(history)
     for a, b in zip(*ends, strict=True):
         assert_same(a, b)
-    assert logs[0].keys() == logs[1].keys()
-    for name, values in logs[0].items():
-        assert_same(values, logs[1][name])
+    shared, one_by_one = logs
+    # What `Marked` counts is in the logs, too.
+    of_calls = {name for name in one_by_one if name.endswith("calls")}
+    assert shared.keys() == one_by_one.keys() - of_calls
+    for name, values in shared.items():
+        assert_same(values, one_by_one[name])
 
 
 def features():
@@ -117,17 +121,18 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("case", ALIKE)
+@pytest.mark.parametrize("case", slow_but(["everything"], ALIKE))
 def test_networks_that_share_a_function_train_to_the_same_bits(images, case):
     make, arguments = ALIKE[case]
     assert_shared_like_one_by_one(
-        lambda last: [make(seed, *last()) for seed in range(3)],
+        lambda last: [make(seed, *last()) for seed in range(2)],
         images,
         np.testing.assert_array_equal,
         **arguments,
     )
 
 
+@pytest.mark.slow
 def test_gradients_of_many_uses_are_the_same_up_to_rounding(images):
     assert_shared_like_one_by_one(
         lambda last: [regularised(seed, Often(), *last()) for seed in range(2)],
@@ -146,8 +151,7 @@ def test_a_lone_network_has_a_function_where_that_is_faster(images, policy):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("layer", [Counter, Marked])
+@pytest.mark.parametrize("layer, count", [(Counter, 2), (Marked, 1)])
 def test_networks_keep_state_beside_their_weights(images, policy, layer, count):
     layers = [layer() for _ in range(count)]
     trained(images, [regularised(k, own) for k, own in enumerate(layers)])

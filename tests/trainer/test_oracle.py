@@ -23,6 +23,8 @@ from oracle_cases import Centred
 from oracle_cases import X
 from oracle_cases import dense
 from oracle_cases import masked
+from oracle_cases import two_heads
+from oracle_cases import watched
 
 import keras_graft
 
@@ -86,6 +88,41 @@ def test_a_trainer_of_one_is_plain_fit(name, accelerate):
         )
 
 
+@pytest.mark.parametrize("eager", [True, False])
+def test_batches_of_a_loop_of_ones_own_are_those_of_plain_keras(eager):
+    found = []
+    plain, network = dense(3)(0), dense(3)(0)
+    trainer = keras_graft.GraftTrainer([network], None, accelerate=False)
+    for model in (plain, trainer):
+        sgd = keras.optimizers.SGD(0.1)
+        model.compile(sgd, SPARSE, metrics=["accuracy"], run_eagerly=eager)
+        logs = [model.train_on_batch(X, KIND, WEIGHTS) for _ in range(2)]
+        weights = {0: 1.0, 1: 2.0, 2: 0.0}
+        logs.append(model.train_on_batch(X, KIND, class_weight=weights))
+        model.reset_metrics()
+        found.append([*logs, model.test_on_batch(X, KIND, WEIGHTS)])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    for a, b in zip(network.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_list_of_several_heads_is_in_keras_order():
+    found = []
+    trainer = keras_graft.GraftTrainer([two_heads(0)], None)
+    for model in (two_heads(0), trainer):
+        model.compile(
+            "sgd",
+            {"kind": SPARSE, "box": "mse"},
+            metrics={"kind": ["accuracy"], "box": ["mse", "mae"]},
+            run_eagerly=True,
+        )
+        labels = {"kind": KIND, "box": BOX}
+        found.append(model.evaluate(X, labels, SIZE, 0))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    logs = trainer.evaluate(X, labels, SIZE, 0, return_dict=True)
+    assert found[1] == [logs[name] for name in trainer.metrics_names]
+
+
 def test_a_loss_with_a_state_is_each_networks_own(tmp_path):
     def fitted(model, *callbacks, epochs=2):
         model.compile(keras.optimizers.SGD(0.1), Centred())
@@ -132,6 +169,25 @@ def test_a_skipped_step_leaves_the_state_of_the_loss_alone():
     logs = trainer.fit(x, BOX[:8], batch_size=8, verbose=0).history
     assert logs["network_0_skipped_steps"] == [1]
     np.testing.assert_array_equal(loss.centre.numpy(), before)
+
+
+def test_metrics_of_layers_are_each_networks_own():
+    trainer = keras_graft.GraftTrainer([watched(0), watched(1)], None)
+    trainer.compile("sgd", SPARSE, metrics=["accuracy"])
+    x = X[:16].copy()
+    found = trainer.evaluate(x, KIND[:16], 8, 0, return_dict=True)
+    for log in ("seen", "network_0_seen", "network_1_seen"):
+        np.testing.assert_allclose(found[log], x.mean(), rtol=1e-5)
+    assert trainer.metrics_names == ["loss", "accuracy", "seen"]
+    x[0] = np.nan
+    views = {"network_0": X[:16], "network_1": x}
+    found = trainer.fit(views, KIND[:16], 8, verbose=0, shuffle=False).history
+    assert found["network_1_skipped_steps"] == [1]
+    # The step that was skipped is in no log.
+    for k, seen in enumerate([X[:16], x[8:]]):
+        np.testing.assert_allclose(
+            found[f"network_{k}_seen"], seen.mean(), rtol=1e-5
+        )
 
 
 def softmax(z):
