@@ -179,6 +179,11 @@ CLASSES = {
 # Name -> what makes a network, and what is compiled and fitted; functions are
 # called for each of the two that are compared.
 COMBINATIONS = {
+    "a feature without an axis": {
+        "make": dense(1, (1,)),
+        "fit": {"x": X[:, 0], "y": BOX[:, 0]},
+        "compile": {"loss": "mse", "metrics": ["mae"]},
+    },
     "sparse matrix": {
         "make": dense(3, sparse=True),
         "fit": {"x": scipy.sparse.coo_matrix(X * (X > 0)), "y": KIND},
