@@ -1,6 +1,5 @@
 """From settings to callbacks."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +9,7 @@ from keras_graft import data
 from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.flags import flags_text
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
 from keras_graft.runs.batches import monitored_split
@@ -18,6 +18,7 @@ from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
+from keras_graft.runs.trackers import make_trackers
 from keras_graft.swa import StochasticWeightAveraging
 
 # Images that the divergence between the networks is measured on.
@@ -99,7 +100,7 @@ def make_callbacks(
     callbacks.append(HistoryLogger(directory.history))
     if graft is not None:
         callbacks.append(CoefficientLogger(graft, directory.coefficients))
-    callbacks += _tensorboard(directory)
+    callbacks += make_trackers(settings, directory, flags_text(settings))
     callbacks.append(Progress(settings.epochs, steps))
     return callbacks, monitor
 
@@ -161,15 +162,3 @@ def statistics_images(batches: TrainingData) -> np.ndarray:
 
 def _first_view(images):
     return images["network_0"] if isinstance(images, dict) else images
-
-
-def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        return []
-    return [
-        keras.callbacks.TensorBoard(
-            str(directory.tensorboard), write_graph=False
-        )
-    ]

@@ -1,7 +1,6 @@
 """The life of one run, from its flags to its report."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -21,9 +20,9 @@ from keras_graft.runs.named_errors import lost_images_named
 from keras_graft.runs.named_errors import out_of_memory_named
 from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.threads import share_out_threads
+from keras_graft.runs.whole_files import write_atomically
 from keras_graft.structure.printable import printable
 
 
@@ -51,6 +50,7 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     if directory.is_finished(settings, flags_text):
         print(f"This run is finished: {_shown(directory.results)}")
         return DONE
+    _refuse_absent_packages(settings)
     # The first one locks the folder, after all have looked at it.
     is_chief = cluster is None or cluster.is_chief
     if is_chief:
@@ -116,6 +116,17 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
                     return DONE
                 _train(job)
     return DONE
+
+
+def _refuse_absent_packages(settings):
+    """Before hours of training, not after them."""
+    try:
+        for name in settings.export:
+            packages.require(f"--export={name}", packages.EXPORTS[name])
+        for name in settings.track:
+            packages.require(f"--track={name}", packages.TRACKERS[name])
+    except packages.MissingPackageError as error:
+        raise RunError(str(error)) from error
 
 
 def _make(settings, splits, strategy, num_devices):
@@ -189,6 +200,7 @@ def _train(job):
     from keras_graft.runs.batches import monitored_split
     from keras_graft.runs.callbacks import make_callbacks
     from keras_graft.runs.callbacks import make_swa_callback
+    from keras_graft.runs.finish import finish
     from keras_graft.runs.interruption import StopAtSignal
     from keras_graft.runs.progress import bars_cleared
 
@@ -257,7 +269,7 @@ def _train(job):
             optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
         )
     if job.writes:
-        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa, data)
+        finish(job, monitor, test_logs, checkpoint.seconds, notes, swa, data)
     teamwork.leave_together(trainer.distribute_strategy)
 
 
@@ -292,58 +304,6 @@ def _print_start(settings, splits, steps, devices):
     if packages.missing(packages.PICTURES):
         print(run_report.NO_PICTURES)
     print(f"Run directory: {_shown(settings.workdir)}")
-
-
-def _finish(job, monitor, test_logs, seconds, notes, swa, data):
-    from keras_graft.runs import model_card
-    from keras_graft.runs import results
-    from keras_graft.runs.batches import resizing
-    from keras_graft.runs.shipped_mean import shipped_mean
-
-    directory, trainer = job.directory, job.trainer
-    shipped, mean_accuracy = trainer.best_network, None
-    if job.settings.ship == "mean":
-        shipped, mean_accuracy = shipped_mean(
-            job.settings, job.splits, trainer, data
-        )
-    measured = results.Measured(
-        history=results.read_history(directory.history),
-        selected=trainer.networks.index(trainer.best_network),
-        statuses=list(trainer.status),
-        test_logs=test_logs,
-        invalid_filters=monitor.count(),
-        total_filters=monitor.total_filters,
-        seconds=seconds,
-        notes=notes,
-        averaged=0 if swa is None else max(swa.num_epochs),
-        mean_accuracy=mean_accuracy,
-    )
-    found = results.run_results(job.settings, job.splits, measured)
-    files = directory.networks(trainer.num_networks)
-    for network, file in zip(trainer.networks, files, strict=True):
-        directory.save_network(network, file)
-    directory.save_network(shipped, directory.shipped)
-    if found.class_names is not None:
-        about = {
-            "class_names": found.class_names,
-            **resizing(job.settings),
-        }
-        write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
-    coefficients = {}
-    if job.graft is not None:
-        coefficients = run_report.read_coefficients(directory.coefficients)
-    page = run_report.report_html(
-        found, measured.history, coefficients, job.flags_text
-    )
-    write_atomically(directory.report, page)
-    write_atomically(directory.card, model_card.card(found, job.settings))
-    # Last: a run with this file is finished.
-    write_atomically(directory.results, found.to_json())
-    summary = results.summary(
-        found, monitor.before, directory.shipped, measured.averaged
-    )
-    print(printable(summary, kept="\n"))
-    print(f"\n  report            {_shown(directory.report)}")
 
 
 def _shown(path):
