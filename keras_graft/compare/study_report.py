@@ -14,7 +14,7 @@ from keras_graft.compare.figure import LEGEND
 from keras_graft.compare.figure import accuracy_against_cost
 from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import paired_difference
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem;
@@ -56,7 +56,8 @@ def write(
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         advice and f"{advice}<h2>In full</h2><p>{_SEEDS_ALONE}</p>",
-        f"<p>{html.escape(summary.caption(name, records))}</p>",
+        f"<p>{html.escape(summary.caption(name, records).replace('`', ''))}"
+        "</p>",
         _table(summary.HEAD, [summary.cells(r) for r in summary.rows(records)]),
         f"<h2>Accuracy against training cost</h2><p>{LEGEND}</p>",
         _picture(accuracy_against_cost(records, title)),

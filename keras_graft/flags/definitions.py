@@ -1,16 +1,20 @@
 """What flags there are."""
 
+from keras_graft.checks import packages
 from keras_graft.flags.data_group import DATA
 from keras_graft.flags.method import DISTILLATION
 from keras_graft.flags.method import GRAFT
 from keras_graft.flags.optimisation import OPTIMISATION
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
+from keras_graft.flags.value_types import Choices
+from keras_graft.flags.value_types import Freeze
 from keras_graft.flags.value_types import Integer
 from keras_graft.flags.value_types import Model
 from keras_graft.flags.value_types import ModelFile
 from keras_graft.flags.value_types import Number
 from keras_graft.flags.value_types import Path
+from keras_graft.flags.value_types import Weights
 
 GROUPS: dict[str, tuple[Spec, ...]] = {
     "Data": DATA,
@@ -47,6 +51,33 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             ModelFile(),
             "A saved network of this --model whose weights all networks begin "
             "with. Not set: weights drawn from --seed.",
+        ),
+        Spec(
+            "weights",
+            None,
+            Weights(),
+            "Weights that have learnt before, for all networks to begin with, "
+            "each under a new classifier. imagenet: those that Keras or the "
+            "preset has, downloaded where they are not at hand; PATH.keras: "
+            "of a saved network like --model, whatever its classes; PATH.h5: "
+            "as keras.applications takes it. Not set: weights drawn from "
+            "--seed.",
+        ),
+        Spec(
+            "freeze",
+            "none",
+            Freeze(),
+            "What stays as it is: backbone: all but the classifier; N: the "
+            "first N layers with weights, BatchNormalization among them.",
+            quiet=True,
+        ),
+        Spec(
+            "unfreeze_epoch",
+            None,
+            Integer(1),
+            "Epoch, counted from 0, at whose beginning everything learns, "
+            "with new slots of the optimizers and the learning rate where it "
+            "is by then. Not set: what is frozen stays so.",
         ),
     ),
     "Optimisation": OPTIMISATION,
@@ -116,6 +147,24 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             0.1,
             Number("(0, inf)"),
             "A filter whose l1 norm is below this counts as invalid.",
+        ),
+        Spec(
+            "export",
+            None,
+            Choices(tuple(packages.EXPORTS)),
+            "Formats to write the shipped network in too, each checked "
+            "against Keras on test images; litert: as float32 and as int8. "
+            "onnx and litert need the extra [export]. Not set: none.",
+            quiet=True,
+        ),
+        Spec(
+            "track",
+            None,
+            Choices(tuple(packages.TRACKERS)),
+            "Trackers that every epoch's logs go to, each from the extra of "
+            "its name, into the run's folder. Not set: tensorboard, if it is "
+            "installed.",
+            quiet=True,
         ),
         Spec("plan", False, None, "Print what the run would cost, and stop."),
     ),

@@ -46,6 +46,12 @@ RULES = (
         "a learning rate that stays is as long as the run",
     ),
     Rule(
+        "freeze",
+        lambda values: values.freeze == "none",
+        ("unfreeze_epoch",),
+        "nothing is frozen",
+    ),
+    Rule(
         "optimizer",
         lambda values: values.optimizer not in ("sgd", "muon"),
         ("momentum",),

@@ -1,6 +1,5 @@
 """From settings to callbacks."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,15 +8,19 @@ import numpy as np
 from keras_graft import data
 from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis.distance import DistanceMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.flags import flags_text
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
 from keras_graft.runs.batches import monitored_split
+from keras_graft.runs.freezing import unfreeze_epoch
 from keras_graft.runs.optimizers import swa_start
 from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
+from keras_graft.runs.trackers import make_trackers
 from keras_graft.swa import StochasticWeightAveraging
 
 # Images that the divergence between the networks is measured on.
@@ -88,18 +91,24 @@ def make_callbacks(
     if settings.early_stopping is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                "val_accuracy", mode="max", patience=settings.early_stopping
+                "val_accuracy",
+                mode="max",
+                patience=settings.early_stopping,
+                # While layers are frozen, there is more to come.
+                start_from_epoch=unfreeze_epoch(settings) or 0,
             )
         )
     if settings.num_networks > 1:
         images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
         callbacks.append(DivergenceMonitor(images))
+    if settings.num_networks > 1 and settings.weights is not None:
+        callbacks.append(DistanceMonitor())
     if not writes:
         return callbacks, monitor
     callbacks.append(HistoryLogger(directory.history))
     if graft is not None:
         callbacks.append(CoefficientLogger(graft, directory.coefficients))
-    callbacks += _tensorboard(directory)
+    callbacks += make_trackers(settings, directory, flags_text(settings))
     callbacks.append(Progress(settings.epochs, steps))
     return callbacks, monitor
 
@@ -161,15 +170,3 @@ def statistics_images(batches: TrainingData) -> np.ndarray:
 
 def _first_view(images):
     return images["network_0"] if isinstance(images, dict) else images
-
-
-def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        return []
-    return [
-        keras.callbacks.TensorBoard(
-            str(directory.tensorboard), write_graph=False
-        )
-    ]

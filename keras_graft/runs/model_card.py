@@ -43,6 +43,7 @@ def card(results: RunResults, settings: Any) -> str:
         "## Data\n\n" + _data(results, settings, dataset),
         "## Procedure\n\n" + _procedure(settings, dataset),
         "## Accuracy\n\n" + _accuracy(results),
+        *_exports(results),
         "## Licence\n\n"
         f"- Of this model: {_TO_FILL_IN}\n"
         f"- Of the images that it was trained on: {_TO_FILL_IN}\n",
@@ -168,6 +169,7 @@ def _procedure(settings, dataset):
         teachers=tuple(map(_file_name, settings.teachers)),
         initial_network=settings.initial_network
         and _file_name(settings.initial_network),
+        weights=settings.weights and _file_name(settings.weights),
     )
     text = flags.flags_text(public)
     return f"The flags of `python -m keras_graft.launch`:\n\n```\n{text}```"
@@ -189,3 +191,31 @@ def _accuracy(results):
             f"One run, seed {results.seed}. {_plain(results.protocol)}",
         ]
     )
+
+
+def _exports(results):
+    if not results.exports:
+        return []
+    rows = [
+        f"| {e.file} | {e.format}, {e.numbers} | {e.test_accuracy:.4f} | "
+        f"{e.largest_difference:.2g} |"
+        for e in results.exports
+    ]
+    first = results.exports[0]
+    return [
+        "\n".join(
+            [
+                "## Other formats",
+                "",
+                f"Each asked about {first.images} test images, on which Keras "
+                f"has an accuracy of {first.keras_test_accuracy:.4f} with "
+                f"logits up to {first.largest_logit:.3g}. Inputs are float32, "
+                "pixels 0 to 255.",
+                "",
+                "| file | format | test accuracy | largest difference of "
+                "logits |",
+                "| --- | --- | --- | --- |",
+                *rows,
+            ]
+        )
+    ]

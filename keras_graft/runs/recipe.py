@@ -7,6 +7,8 @@ import keras
 from keras_graft import data
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
+from keras_graft.runs import freezing
+from keras_graft.runs import pretrained
 from keras_graft.runs.batches import one_hot_labels
 from keras_graft.runs.batches import steps_per_epoch
 from keras_graft.runs.exit_codes import RunError
@@ -20,30 +22,62 @@ from keras_graft.trainer import GraftTrainer
 
 def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     """Builds networks and optimizers, in the current strategy's scope."""
+    source, statistics = None, None
+    if (settings.weights or "").endswith(".keras"):
+        source = load(settings.weights, "weights")
+        statistics = pretrained.pixel_statistics(source)
     networks = build(
         settings.model,
         splits.num_classes,
         tuple(splits.train.images.shape[1:]),
         [network_seed(settings.seed, k) for k in range(settings.num_networks)],
-        splits.pixel_mean,
-        splits.pixel_std,
+        *(statistics or (splits.pixel_mean, splits.pixel_std)),
+        settings.weights,
     )
+    if source is not None:
+        pretrained.begin_with(networks, source, settings.weights)
     if settings.initial_network is not None:
         _begin_with(networks, settings.initial_network)
+    freezing.freeze(networks, settings)
     trainer = GraftTrainer(
         networks,
         distillation=_terms(settings, splits),
         accelerate=True if settings.recompute else "no_recompute",
     )
-    steps = steps_per_epoch(settings, splits)
+    _compile(trainer, settings, splits)
+    return trainer
+
+
+def unfreeze(trainer: GraftTrainer, settings: Any, splits: data.Splits) -> None:
+    """Lets everything in a trainer learn, with new optimizers.
+
+    Args:
+        trainer: What `make_trainer` returned.
+        settings: The run's flags.
+        splits: Its images.
+    """
+    health = [
+        (variable, keras.ops.convert_to_numpy(variable))
+        for variable in trainer.health.variables
+    ]
+    freezing.unfreeze(trainer.networks, settings)
+    with trainer.distribute_strategy.scope():
+        _compile(trainer, settings, splits, settings.unfreeze_epoch)
+    # Compiling takes every network for live.
+    for variable, value in health:
+        variable.assign(value)
+
+
+def _compile(trainer, settings, splits, done=0):
     trainer.compile(
-        optimizer=make_optimizers(settings, networks, steps),
+        optimizer=make_optimizers(
+            settings, trainer.networks, steps_per_epoch(settings, splits), done
+        ),
         loss=loss(one_hot_labels(settings), settings.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=settings.steps_per_execution,
         jit_compile="auto" if settings.jit is None else settings.jit,
     )
-    return trainer
 
 
 def _begin_with(networks, path):

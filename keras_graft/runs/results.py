@@ -56,6 +56,33 @@ class NetworkResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Export:
+    """A file that was written and checked.
+
+    Attributes:
+        file: Its name in the run directory.
+        format: As `--export` names it.
+        numbers: `"float32"` or `"int8"`.
+        size: Bytes.
+        images: Test images that it was checked on.
+        largest_difference: Of its logits from Keras' on them.
+        largest_logit: The largest magnitude of Keras' logits on them.
+        test_accuracy: Of the file on them, in [0, 1].
+        keras_test_accuracy: Of Keras on them, in float32.
+    """
+
+    file: str
+    format: str
+    numbers: str
+    size: int
+    images: int
+    largest_difference: float
+    largest_logit: float
+    test_accuracy: float
+    keras_test_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
 class RunResults:
     """The content of `results.json`; docs/command_line.md has the contract."""
 
@@ -75,7 +102,9 @@ class RunResults:
     ensemble_test_accuracy: float
     input: dict
     output: dict
+    weights: dict | None
     class_names: list[str] | None
+    exports: list[Export]
     protocol: str
 
     def to_json(self) -> str:
@@ -120,6 +149,8 @@ class Measured:
             weights are those of the last epoch.
         mean_accuracy: Test accuracy of the mean of all networks, if that is
             shipped; else None.
+        weights_digest: SHA-256 of the file that the networks began with, if
+            there was one.
     """
 
     history: dict[str, list[float]]
@@ -132,6 +163,7 @@ class Measured:
     notes: Sequence[str] = ()
     averaged: int = 0
     mean_accuracy: float | None = None
+    weights_digest: str | None = None
 
 
 def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
@@ -199,11 +231,26 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
+        weights=_weights(settings, measured.weights_digest),
         class_names=(
             None if splits.class_names is None else list(splits.class_names)
         ),
+        exports=[],
         protocol=" ".join([*notes, *measured.notes]),
     )
+
+
+def _weights(settings, digest):
+    """What the networks began with, and which of it was trained."""
+    if settings.weights is None:
+        return None
+    return {
+        "from": settings.weights,
+        "sha256": digest,
+        "freeze": settings.freeze,
+        "unfreeze_epoch": settings.unfreeze_epoch,
+        "backbone_rate": settings.backbone_rate,
+    }
 
 
 def _protocol(validated, single, ships_mean):
@@ -268,4 +315,22 @@ def summary(
             f"{filters} of {network.total_filters:<{22 - len(filters)}} "
             f"{network.status}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_export_lines(results.exports)])
+
+
+def _export_lines(exports):
+    if not exports:
+        return []
+    first = exports[0]
+    return [
+        "",
+        f"  exported, on {first.images} test images (Keras "
+        f"{first.keras_test_accuracy:.4f}, logits up to "
+        f"{first.largest_logit:.1f})",
+        "  file                  test accuracy  largest difference  size",
+        *(
+            f"  {e.file:<21} {e.test_accuracy:<14.4f} "
+            f"{e.largest_difference:<19.2g} {e.size / 1e6:.2f} MB"
+            for e in exports
+        ),
+    ]

@@ -1,28 +1,18 @@
 """The life of one run, from its flags to its report."""
 
-import dataclasses
-import json
-import os
-from collections.abc import Sequence
-from typing import Any
-
 from keras_graft import flags
 from keras_graft.checks import packages
+from keras_graft.runs import given_files
 from keras_graft.runs import run_report
-from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.lock import refuse_locked
-from keras_graft.runs.named_errors import checkpoint_errors_named
 from keras_graft.runs.named_errors import disk_errors_named
-from keras_graft.runs.named_errors import lost_images_named
 from keras_graft.runs.named_errors import out_of_memory_named
-from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import write_atomically
-from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.run_directory import shown
 from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.printable import printable
 
@@ -49,8 +39,9 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     directory = RunDirectory(settings.workdir)
     flags_text = flags.flags_text(settings)
     if directory.is_finished(settings, flags_text):
-        print(f"This run is finished: {_shown(directory.results)}")
+        print(f"This run is finished: {shown(directory.results)}")
         return DONE
+    _refuse_absent_packages(settings)
     # The first one locks the folder, after all have looked at it.
     is_chief = cluster is None or cluster.is_chief
     if is_chief:
@@ -71,6 +62,8 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
 
     from keras_graft.runs import image_table
     from keras_graft.runs import teamwork
+    from keras_graft.runs.training import Job
+    from keras_graft.runs.training import train
 
     team = None if settings.plan else cluster
     with (
@@ -84,6 +77,8 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
         replicas = devices.replicas_of_a_host(
             settings.strategy, settings.replicas
         )
+        digests = given_files.digests_of(settings)
+        given_files.refuse_other_files(directory.given, settings, digests)
         trainer, graft, steps = _make(
             settings, splits, strategy, hosts * replicas
         )
@@ -93,29 +88,41 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
         _print_start(
             settings, splits, steps, devices.describe_devices(strategy)
         )
-        job = _Job(
+        job = Job(
             settings,
             flags_text,
             signals,
             directory,
             splits,
+            digests,
             trainer,
             graft,
             [*watch, *watchers],
             writes=is_chief,
         )
         if not is_chief:
-            _train(job)
+            train(job)
             return DONE
         with disk_errors_named(directory):
             directory.create()
             with DirectoryLock(directory.path):
                 # Another job may have ended meanwhile.
                 if directory.is_finished(settings, flags_text):
-                    print(f"This run is finished: {_shown(directory.results)}")
+                    print(f"This run is finished: {shown(directory.results)}")
                     return DONE
-                _train(job)
+                train(job)
     return DONE
+
+
+def _refuse_absent_packages(settings):
+    """Before hours of training, not after them."""
+    try:
+        for name in settings.export:
+            packages.require(f"--export={name}", packages.EXPORTS[name])
+        for name in settings.track:
+            packages.require(f"--track={name}", packages.TRACKERS[name])
+    except packages.MissingPackageError as error:
+        raise RunError(str(error)) from error
 
 
 def _make(settings, splits, strategy, num_devices):
@@ -150,117 +157,6 @@ def _print_plan(settings, splits, trainer, steps, replicas, hosts):
     print(plan(settings, trainer, steps, evaluated, replicas, hosts))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """A run that is ready to train.
-
-    Attributes:
-        settings: Its flags.
-        flags_text: The same as a flagfile.
-        signals: A `StopSignals` that is entered.
-        directory: Its folder.
-        splits: Its images.
-        trainer: Its trainer, compiled.
-        graft: The callback that grafts, or None.
-        watch: Callbacks that watch the other workers, or the clock.
-        writes: Whether this process writes into the folder.
-    """
-
-    settings: Any
-    flags_text: str
-    signals: StopSignals
-    directory: RunDirectory
-    splits: Any
-    trainer: Any
-    graft: Any
-    watch: Sequence
-    writes: bool
-
-
-@lost_images_named()
-@checkpoint_errors_named()
-def _train(job):
-    from keras_graft.optimizers.network_optimizers import steps_taken
-    from keras_graft.runs import image_table
-    from keras_graft.runs import recipe
-    from keras_graft.runs import teamwork
-    from keras_graft.runs.batches import TrainingData
-    from keras_graft.runs.batches import evaluation_data
-    from keras_graft.runs.batches import monitored_split
-    from keras_graft.runs.callbacks import make_callbacks
-    from keras_graft.runs.callbacks import make_swa_callback
-    from keras_graft.runs.interruption import StopAtSignal
-    from keras_graft.runs.progress import bars_cleared
-
-    settings, splits, trainer = job.settings, job.splits, job.trainer
-    if job.writes:
-        job.directory.remove_stale()
-    checkpoint, notes = restore(
-        settings, job.directory, trainer, job.flags_text
-    )
-    if job.writes:
-        write_atomically(job.directory.flags, job.flags_text)
-        image_table.write(job.directory.images, splits.files)
-    data = TrainingData(settings, splits)
-    swa = make_swa_callback(settings, splits, data, job.graft)
-    callbacks, monitor = make_callbacks(
-        settings,
-        splits,
-        job.directory,
-        job.graft,
-        data.steps_per_epoch,
-        job.writes,
-    )
-    with job.signals.deferred(), bars_cleared(callbacks):
-        trainer.fit(
-            data,
-            epochs=settings.epochs,
-            initial_epoch=checkpoint.epoch,
-            validation_data=evaluation_data(
-                settings, splits, monitored_split(splits)
-            ),
-            callbacks=[
-                checkpoint,
-                StopAtSignal(job.signals),
-                *job.watch,
-                *callbacks,
-                *([] if swa is None else [swa]),
-            ],
-            verbose=0,
-        )
-    if "live" not in trainer.status:
-        raise RunError(
-            "Every network diverged, so there is none to ship. Lower "
-            f"--learning_rate={settings.learning_rate} and give another "
-            f"--workdir. The last good checkpoint is in "
-            f"{job.directory.checkpoints}.",
-            ALL_DIVERGED,
-        )
-    if not any(steps_taken(trainer.optimizer.optimizers)):
-        raise RunError(
-            "No network took a single step, so nothing was trained: every "
-            "update had NaN or infinity in it. The columns "
-            f"network_k_skipped_steps of {job.directory.history} count them. "
-            f"Lower --learning_rate={settings.learning_rate}, and give "
-            "another --workdir.",
-            ALL_DIVERGED,
-        )
-    test_logs = trainer.evaluate(
-        evaluation_data(settings, splits, splits.test),
-        verbose=0,
-        return_dict=True,
-    )
-    for network in trainer.networks:
-        # So that plain Keras can evaluate the file as it is loaded. On every
-        # worker, since it makes variables.
-        network.compile(
-            optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
-        )
-    if job.writes:
-        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa, data)
-    teamwork.leave_together(trainer.distribute_strategy)
-
-
 def _splits(settings):
     from keras_graft import data
     from keras_graft.runs.batches import load_splits
@@ -281,6 +177,8 @@ def _print_start(settings, splits, steps, devices):
         f"{len(splits.test)} test images; {settings.epochs} epochs of {steps} "
         f"steps; {devices}"
     )
+    if settings.weights is not None:
+        print(_weights_note(settings))
     dropped = len(splits.train) - steps * settings.batch_size
     if settings.steps_per_epoch is None and dropped:
         print(
@@ -291,60 +189,21 @@ def _print_start(settings, splits, steps, devices):
         print(printable(note, kept="\n"))
     if packages.missing(packages.PICTURES):
         print(run_report.NO_PICTURES)
-    print(f"Run directory: {_shown(settings.workdir)}")
+    print(f"Run directory: {shown(settings.workdir)}")
 
 
-def _finish(job, monitor, test_logs, seconds, notes, swa, data):
-    from keras_graft.runs import model_card
-    from keras_graft.runs import results
-    from keras_graft.runs.batches import resizing
-    from keras_graft.runs.shipped_mean import shipped_mean
-
-    directory, trainer = job.directory, job.trainer
-    shipped, mean_accuracy = trainer.best_network, None
-    if job.settings.ship == "mean":
-        shipped, mean_accuracy = shipped_mean(
-            job.settings, job.splits, trainer, data
-        )
-    measured = results.Measured(
-        history=results.read_history(directory.history),
-        selected=trainer.networks.index(trainer.best_network),
-        statuses=list(trainer.status),
-        test_logs=test_logs,
-        invalid_filters=monitor.count(),
-        total_filters=monitor.total_filters,
-        seconds=seconds,
-        notes=notes,
-        averaged=0 if swa is None else max(swa.num_epochs),
-        mean_accuracy=mean_accuracy,
+def _weights_note(settings):
+    note = f"They begin with the weights of {shown(settings.weights)}"
+    if settings.num_networks == 1:
+        return f"{note}, under a new classifier."
+    differ = ["classifiers"]
+    if settings.batches == "own":
+        differ.append("order of the images")
+    if settings.augment != "none":
+        differ.append("augmentation")
+    if settings.learning_rate_spread != "none":
+        differ.append("learning rates")
+    return (
+        f"{note}, and differ by their {', '.join(differ)}: `distance` and "
+        "`divergence` of history.csv tell how far apart they are."
     )
-    found = results.run_results(job.settings, job.splits, measured)
-    files = directory.networks(trainer.num_networks)
-    for network, file in zip(trainer.networks, files, strict=True):
-        directory.save_network(network, file)
-    directory.save_network(shipped, directory.shipped)
-    if found.class_names is not None:
-        about = {
-            "class_names": found.class_names,
-            **resizing(job.settings),
-        }
-        write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
-    coefficients = {}
-    if job.graft is not None:
-        coefficients = run_report.read_coefficients(directory.coefficients)
-    page = run_report.report_html(
-        found, measured.history, coefficients, job.flags_text
-    )
-    write_atomically(directory.report, page)
-    write_atomically(directory.card, model_card.card(found, job.settings))
-    # Last: a run with this file is finished.
-    write_atomically(directory.results, found.to_json())
-    summary = results.summary(
-        found, monitor.before, directory.shipped, measured.averaged
-    )
-    print(printable(summary, kept="\n"))
-    print(f"\n  report            {_shown(directory.report)}")
-
-
-def _shown(path):
-    return printable(os.fspath(path))

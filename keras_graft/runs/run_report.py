@@ -6,6 +6,8 @@ import io
 import pathlib
 
 from keras_graft.checks import packages
+from keras_graft.runs import answer_sections
+from keras_graft.runs.answers import Answers
 from keras_graft.runs.csv_tables import table_of
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
@@ -22,11 +24,15 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
        margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+h1, p, li { overflow-wrap: anywhere; }
 table { border-collapse: collapse; } td, th { padding: .25rem .9rem;
        text-align: right; border-bottom: 1px solid #ddd; }
 td:first-child, th:first-child { text-align: left; }
 tr.shipped { font-weight: 600; } img { max-width: 100%; }
-pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; }
+pre { background: #f5f5f5; padding: .8rem; white-space: pre-wrap;
+       overflow-wrap: anywhere; }
+@media (max-width: 30rem) { td, th { padding: .25rem .4rem; }
+       table { font-size: .85rem; } }
 """
 
 
@@ -35,6 +41,7 @@ def report_html(
     history: dict[str, list[float]],
     coefficients: dict[str, dict[int, list[float]]],
     flags_text: str,
+    answers: Answers | None = None,
 ) -> str:
     """Renders a run.
 
@@ -44,6 +51,8 @@ def report_html(
         coefficients: For each kernel the coefficients by epoch, one for each
             network; empty without grafts.
         flags_text: The run's flags.
+        answers: The shipped network's answers to the test images; None: the
+            page does not show them.
 
     Returns:
         A page that needs nothing beside it.
@@ -56,6 +65,8 @@ def report_html(
         f"({results.seconds:.0f} s). {html.escape(results.protocol)}</p>",
         _table(results),
     ]
+    if answers is not None:
+        parts += answer_sections.sections(answers, results.class_names)
     if packages.missing(packages.PICTURES):
         parts.append(f"<p>{html.escape(NO_PICTURES)}</p>")
     else:
@@ -64,12 +75,18 @@ def report_html(
         rows = "".join(
             f"<li>{html.escape(n)}</li>" for n in results.class_names
         )
-        parts.append(f"<h2>Classes</h2><ol start='0'>{rows}</ol>")
+        parts.append(
+            "<h2>Classes</h2><details><summary>"
+            f"{len(results.class_names)} names</summary>"
+            f"<ol start='0'>{rows}</ol></details>"
+        )
     parts.append(f"<h2>Flags</h2><pre>{html.escape(flags_text)}</pre>")
     body = "\n".join(parts)
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        "<meta name='viewport' content='width=device-width'>"
+        f"<title>{html.escape(title)}</title>"
+        f"<style>{_STYLE}{answer_sections.STYLE}</style></head>"
         f"<body>\n{body}\n</body></html>\n"
     )
 
