@@ -4,6 +4,7 @@ from keras_graft import models
 from keras_graft.flags.data_group import DATA
 from keras_graft.flags.method import DISTILLATION
 from keras_graft.flags.method import GRAFT
+from keras_graft.flags.recognition_group import RECOGNITION
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Integer
@@ -89,6 +90,14 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "Not set: --epochs.",
         ),
         Spec(
+            "warm_up_epochs",
+            0.0,
+            Number("[0, inf)"),
+            "Epochs in which the learning rate rises from a tenth of its "
+            "course to the whole of it.",
+            quiet=True,
+        ),
+        Spec(
             "swa_start",
             None,
             Number("[0, 1)"),
@@ -126,6 +135,7 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
     ),
     "Graft": GRAFT,
     "Distillation": DISTILLATION,
+    "Recognition": RECOGNITION,
     # What it runs on.
     "Machine": (
         Spec(

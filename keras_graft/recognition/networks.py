@@ -5,10 +5,9 @@ from typing import Any
 import keras
 
 from keras_graft.checks.numbers import is_whole
+from keras_graft.data.names import POOLINGS
 from keras_graft.structure.graph import functional_part
 from keras_graft.structure.graph import graph_nodes
-
-POOLINGS = ("average", "generalized_mean")
 
 # What ends the features of a classification network.
 _POOLING_LAYERS = (

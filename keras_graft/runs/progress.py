@@ -7,13 +7,6 @@ import tqdm
 from keras_graft.trainer.callback_order import Stage
 from keras_graft.trainer.callback_order import StagedCallback
 
-_COLUMNS = {
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "val_accuracy": "validation",
-    "val_ensemble_accuracy": "ensemble",
-}
-
 
 class Progress(StagedCallback):
     """Shows epoch, time left and a few numbers; the rest is in the CSV file.
@@ -23,15 +16,23 @@ class Progress(StagedCallback):
     Args:
         epochs: Epochs of the run.
         steps: Steps in an epoch.
+        score: The log that networks are judged by. Defaults to
+            `"accuracy"`.
         file: Where to write. Defaults to standard error.
     """
 
     stage = Stage.LOG
 
-    def __init__(self, epochs, steps, file=None):
+    def __init__(self, epochs, steps, score="accuracy", file=None):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
+        self._columns = {
+            "loss": "loss",
+            score: score,
+            f"val_{score}": "validation",
+            f"val_ensemble_{score}": "ensemble",
+        }
         self._file = file or sys.stderr
         self._bar = None
         self._done = 0
@@ -55,7 +56,7 @@ class Progress(StagedCallback):
     def on_epoch_end(self, epoch, logs=None):
         columns = {
             column: f"{logs[key]:.4f}"
-            for key, column in _COLUMNS.items()
+            for key, column in self._columns.items()
             if key in logs
         }
         self._bar.set_postfix(columns)

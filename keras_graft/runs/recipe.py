@@ -1,5 +1,6 @@
 """From settings to what trains: networks, optimizers, data, callbacks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,7 +11,9 @@ from keras_graft import grafting
 from keras_graft import models
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
+from keras_graft.distillation.term import DistillationTerm
 from keras_graft.optimizers.coupled_sgd import CoupledSGD
+from keras_graft.optimizers.warm_up import WarmUp
 from keras_graft.runs.batches import habits
 from keras_graft.runs.batches import one_hot_labels
 from keras_graft.runs.batches import steps_per_epoch
@@ -77,34 +80,66 @@ def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     ]
     if settings.initial_network is not None:
         _begin_with(networks, settings.initial_network)
+    return trainer_of(
+        settings,
+        networks,
+        distillation(settings, lambda path: _teacher(path, splits)),
+        steps_per_epoch(settings, splits),
+        decays=[habit.decay for habit in habits(settings)],
+        loss=loss(one_hot_labels(settings)),
+        metrics=["accuracy"],
+    )
+
+
+def trainer_of(
+    settings: Any,
+    networks: list[keras.Model],
+    terms: list[DistillationTerm],
+    steps: int,
+    monitor: str = "val_accuracy",
+    decays: list[float] | None = None,
+    **compiled: Any,
+) -> GraftTrainer:
+    """Puts networks together, with the optimizers that the settings ask for.
+
+    Args:
+        settings: The run's flags.
+        networks: The networks.
+        terms: What they learn beside the labels.
+        steps: Steps in an epoch.
+        monitor: The log that the shipped network is chosen by.
+        decays: Factor of each network's weight decay; None: 1 for all.
+        **compiled: What the trainer is compiled with: loss and metrics.
+    """
     trainer = GraftTrainer(
         networks,
-        distillation=_terms(settings, splits),
+        distillation=terms,
+        monitor=monitor,
         accelerate=True if settings.recompute else "no_recompute",
     )
-    steps = steps_per_epoch(settings, splits)
     trainer.compile(
         optimizer=[
             CoupledSGD(
                 _course(settings, rate, steps),
                 momentum=settings.momentum,
-                weight_decay=settings.weight_decay * habit.decay,
+                weight_decay=settings.weight_decay * decay,
             )
-            for rate, habit in zip(
-                learning_rates(settings), habits(settings), strict=True
+            for rate, decay in zip(
+                learning_rates(settings),
+                decays or [1.0] * len(networks),
+                strict=True,
             )
         ],
-        loss=loss(one_hot_labels(settings)),
-        metrics=["accuracy"],
         steps_per_execution=settings.steps_per_execution,
         jit_compile="auto" if settings.jit is None else settings.jit,
+        **compiled,
     )
     return trainer
 
 
 def _begin_with(networks, path):
     """Gives networks the weights of a saved one."""
-    initial = _loaded(path, "initial_network")
+    initial = loaded(path, "initial_network")
     differences = structure_differences([networks[0], initial])
     if differences:
         raise RunError(
@@ -120,7 +155,11 @@ def _course(settings, rate, steps):
     epochs = settings.schedule_epochs or settings.epochs
     course = schedule(rate, settings.schedule, epochs, steps)
     start = swa_start(settings)
-    return course if start is None else HeldSchedule(course, start * steps)
+    if start is not None:
+        course = HeldSchedule(course, start * steps)
+    if settings.warm_up_epochs:
+        course = WarmUp(course, settings.warm_up_epochs * steps)
+    return course
 
 
 def network_seed(seed: int, k: int) -> int:
@@ -140,8 +179,16 @@ def loss(one_hot: bool = False) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _terms(settings, splits):
-    terms = []
+def distillation(
+    settings: Any, teacher_of: Callable[[str], keras.Model]
+) -> list[DistillationTerm]:
+    """What the networks learn from each other's logits and from teachers'.
+
+    Args:
+        settings: The run's flags.
+        teacher_of: Loads a file of `--teachers`.
+    """
+    terms: list[DistillationTerm] = []
     if settings.mutual_weight and settings.num_networks > 1:
         terms.append(
             MutualDistillation(
@@ -152,7 +199,7 @@ def _terms(settings, splits):
     if settings.teachers and settings.teacher_weight:
         terms.append(
             TeacherDistillation(
-                [_teacher(path, splits) for path in settings.teachers],
+                [teacher_of(path) for path in settings.teachers],
                 temperature=settings.teacher_temperature,
                 weight=settings.teacher_weight,
             )
@@ -160,7 +207,12 @@ def _terms(settings, splits):
     return terms
 
 
-def _loaded(path, flag):
+def loaded(path: str, flag: str) -> keras.Model:
+    """A saved Keras model that a flag names.
+
+    Raises:
+        RunError: If the file is none.
+    """
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError) as error:
@@ -170,7 +222,7 @@ def _loaded(path, flag):
 
 
 def _teacher(path, splits):
-    teacher = _loaded(path, "teachers")
+    teacher = loaded(path, "teachers")
     # A subclassed teacher shows its shapes in the first step only.
     for what, shape, expected in (
         ("inputs", "input_shape", splits.train.images.shape[1:]),

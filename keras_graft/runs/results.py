@@ -10,8 +10,10 @@ import pathlib
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
+from typing import ClassVar
 
 from keras_graft.checks.plain_files import read_plain
+from keras_graft.data.names import SCORES
 from keras_graft.runs.exit_codes import RunError
 
 _PROTOCOL = {
@@ -24,11 +26,11 @@ _PROTOCOL = {
         "on the test set, as in the paper. Such an accuracy is optimistic."
     ),
 }
-_AVERAGED = (
+AVERAGED = (
     "The networks are averages of their weights over the last {} epochs; "
     "best_epoch and the history are of the weights before averaging."
 )
-_MEAN = (
+SHIPS_MEAN = (
     "What is shipped is the mean of all live networks' weights; best_epoch is "
     "of the best network."
 )
@@ -59,6 +61,9 @@ class NetworkResult:
 @dataclasses.dataclass(frozen=True)
 class RunResults:
     """The content of `results.json`; docs/command_line.md has the contract."""
+
+    score: ClassVar[str] = SCORES["classification"]
+    ensemble: ClassVar[str] = "the mean of their probabilities"
 
     dataset: str
     model: str
@@ -138,7 +143,7 @@ class Measured:
         notes: Sentences about what was out of the ordinary.
         averaged: Number of last epochs whose weights were averaged; 0: the
             weights are those of the last epoch.
-        mean_accuracy: Test accuracy of the mean of all networks, if that is
+        mean_logs: Test logs of the mean of all networks, if that is
             shipped; else None.
     """
 
@@ -151,7 +156,7 @@ class Measured:
     seconds: float
     notes: Sequence[str] = ()
     averaged: int = 0
-    mean_accuracy: float | None = None
+    mean_logs: dict[str, float] | None = None
 
 
 def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
@@ -182,12 +187,12 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         )
         for k in range(settings.num_networks)
     ]
-    notes = [_AVERAGED.format(averaged)] if averaged else []
+    notes = [AVERAGED.format(averaged)] if averaged else []
     if best is None:
         notes = [*notes, _NO_BEST.format(selected)]
-    ships_mean = measured.mean_accuracy is not None
+    ships_mean = measured.mean_logs is not None
     if ships_mean:
-        notes = [_MEAN, *notes]
+        notes = [SHIPS_MEAN, *notes]
     return RunResults(
         dataset=settings.dataset,
         model=settings.model,
@@ -198,7 +203,9 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         selected=MEAN if ships_mean else f"network_{selected}",
         selected_by="val_accuracy" if validated else "test_accuracy",
         test_accuracy=(
-            measured.mean_accuracy if ships_mean else accuracies[selected]
+            measured.mean_logs["accuracy"]
+            if measured.mean_logs
+            else accuracies[selected]
         ),
         best_epoch=best,
         best_epoch_test_accuracy=(

@@ -73,28 +73,23 @@ def run(settings, signals, cluster=None, owns_process=False):
 
     team = None if settings.plan else cluster
     with teamwork.team(team, settings, signals) as watch:
-        splits = _splits(settings)
-        image_table.refuse_other_images(directory.images, splits.files)
-        teamwork.refuse_other_runs(strategy, flags_text, splits)
+        task = _task(settings, cluster)
+        image_table.refuse_other_images(directory.images, task.files)
+        teamwork.refuse_other_runs(strategy, flags_text, task)
         hosts = 1 if cluster is None else cluster.size
         replicas = devices.replicas_of_a_host(
             settings.strategy, settings.replicas
         )
-        trainer, graft, steps = _make(
-            settings, splits, strategy, hosts * replicas
-        )
+        trainer, graft = _make(task, strategy, hosts * replicas)
         if settings.plan:
-            _print_plan(settings, splits, trainer, steps, replicas, hosts)
+            _print_plan(task, trainer, replicas, hosts)
             return DONE
-        _print_start(
-            settings, splits, steps, devices.describe_devices(strategy)
-        )
+        _print_start(task, devices.describe_devices(strategy))
         job = _Job(
-            settings,
+            task,
             flags_text,
             signals,
             directory,
-            splits,
             trainer,
             graft,
             watch,
@@ -114,36 +109,39 @@ def run(settings, signals, cluster=None, owns_process=False):
     return DONE
 
 
-def _make(settings, splits, strategy, num_devices):
-    from keras_graft.runs import recipe
+def _make(task, strategy, num_devices):
     from keras_graft.runs import strategy as devices
-    from keras_graft.runs.batches import check_division
-    from keras_graft.runs.batches import steps_per_epoch
     from keras_graft.runs.callbacks import make_graft_callback
 
     try:
-        steps = steps_per_epoch(settings, splits)
-        check_division(settings, steps, num_devices)
+        task.check_division(num_devices)
         with devices.scope_of(strategy):
-            trainer = recipe.make_trainer(settings, splits)
+            trainer = task.make_trainer()
         for term in trainer.distillation:
             term.check()
-        graft = make_graft_callback(settings)
+        graft = make_graft_callback(task.settings)
         if graft is not None:
             graft.check(trainer)
     except ValueError as error:
         raise RunError(str(error)) from error
-    return trainer, graft, steps
+    return trainer, graft
 
 
-def _print_plan(settings, splits, trainer, steps, replicas, hosts):
-    from keras_graft.runs.batches import monitored_split
+def _print_plan(task, trainer, replicas, hosts):
     from keras_graft.runs.run_plan import plan
 
-    evaluated = len(monitored_split(splits))
-    _print_start(settings, splits, steps, f"{hosts} x {replicas} devices")
+    _print_start(task, f"{hosts} x {replicas} devices")
     trainer.optimizer.build_for(trainer.networks)
-    print(plan(settings, trainer, steps, evaluated, replicas, hosts))
+    print(
+        plan(
+            task.settings,
+            trainer,
+            task.steps_per_epoch,
+            task.num_evaluated,
+            replicas,
+            hosts,
+        )
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,22 +149,20 @@ class _Job:
     """A run that is ready to train.
 
     Attributes:
-        settings: Its flags.
-        flags_text: The same as a flagfile.
+        task: What it is for, with its flags and images.
+        flags_text: The flags as a flagfile.
         signals: A `StopSignals` that is entered.
         directory: Its folder.
-        splits: Its images.
         trainer: Its trainer, compiled.
         graft: The callback that grafts, or None.
         watch: Callbacks that watch the other workers.
         writes: Whether this process writes into the folder.
     """
 
-    settings: Any
+    task: Any
     flags_text: str
     signals: StopSignals
     directory: RunDirectory
-    splits: Any
     trainer: Any
     graft: Any
     watch: Sequence
@@ -176,16 +172,13 @@ class _Job:
 def _train(job):
     from keras_graft.optimizers.network_optimizers import steps_taken
     from keras_graft.runs import image_table
-    from keras_graft.runs import recipe
     from keras_graft.runs import teamwork
-    from keras_graft.runs.batches import TrainingData
-    from keras_graft.runs.batches import evaluation_data
-    from keras_graft.runs.batches import monitored_split
     from keras_graft.runs.callbacks import make_callbacks
     from keras_graft.runs.callbacks import make_swa_callback
     from keras_graft.runs.interruption import StopAtSignal
 
-    settings, splits, trainer = job.settings, job.splits, job.trainer
+    task, trainer = job.task, job.trainer
+    settings = task.settings
     if job.writes:
         job.directory.remove_stale()
     checkpoint, notes = restore(
@@ -193,16 +186,10 @@ def _train(job):
     )
     if job.writes:
         write_atomically(job.directory.flags, job.flags_text)
-        image_table.write(job.directory.images, splits.files)
-    data = TrainingData(settings, splits)
-    swa = make_swa_callback(settings, splits, data, job.graft)
+        image_table.write(job.directory.images, task.files)
+    swa = make_swa_callback(task, job.graft)
     callbacks, monitor = make_callbacks(
-        settings,
-        splits,
-        job.directory,
-        job.graft,
-        data.steps_per_epoch,
-        job.writes,
+        task, job.directory, job.graft, job.writes
     )
     with (
         job.signals.deferred(),
@@ -211,12 +198,10 @@ def _train(job):
         checkpoint_errors_named(),
     ):
         trainer.fit(
-            data,
+            task.training_data,
             epochs=settings.epochs,
             initial_epoch=checkpoint.epoch,
-            validation_data=evaluation_data(
-                settings, splits, monitored_split(splits)
-            ),
+            validation_data=task.validation_data(),
             callbacks=[
                 checkpoint,
                 StopAtSignal(job.signals),
@@ -243,66 +228,55 @@ def _train(job):
             "another --workdir.",
             ALL_DIVERGED,
         )
-    test_logs = trainer.evaluate(
-        evaluation_data(settings, splits, splits.test),
-        verbose=0,
-        return_dict=True,
-    )
+    test_logs = task.tested(trainer)
     for network in trainer.networks:
-        # So that plain Keras can evaluate the file as it is loaded. On every
-        # worker, since it makes variables.
-        network.compile(
-            optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
-        )
+        # On every worker, since it makes variables.
+        task.prepare_file(network)
     if job.writes:
-        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa, data)
+        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa)
     teamwork.leave_together(trainer.distribute_strategy)
 
 
-def _splits(settings):
+def _task(settings, cluster):
     from keras_graft import data
-    from keras_graft.runs.batches import load_splits
+    from keras_graft.runs.task import read_task
 
+    if cluster is not None and settings.task != "classification":
+        raise RunError(
+            f"--task={settings.task} is trained on one host, and TF_CONFIG "
+            "names a cluster. Unset it, or give --strategy=mirrored or none."
+        )
     try:
-        return load_splits(settings)
+        return read_task(settings)
     except data.DataUnavailableError as error:
         raise RunError(str(error), DATA_UNAVAILABLE) from error
     except (ValueError, packages.MissingPackageError) as error:
         raise RunError(str(error)) from error
 
 
-def _print_start(settings, splits, steps, devices):
-    validation = 0 if splits.validation is None else len(splits.validation)
+def _print_start(task, devices):
+    settings = task.settings
+    images, *notes = task.described()
     print(
         f"{settings.num_networks} x {settings.model} on {settings.dataset}: "
-        f"{len(splits.train)} training, {validation} validation, "
-        f"{len(splits.test)} test images; {settings.epochs} epochs of {steps} "
+        f"{images}; {settings.epochs} epochs of {task.steps_per_epoch} "
         f"steps; {devices}"
     )
-    dropped = len(splits.train) - steps * settings.batch_size
-    if settings.steps_per_epoch is None and dropped:
-        print(
-            f"The last {dropped} images of each epoch's order make no whole "
-            "batch and are left out; they differ from epoch to epoch."
-        )
-    for note in splits.notes:
+    for note in notes:
         print(printable(note, kept="\n"))
     if packages.missing(packages.PICTURES):
         print(run_report.NO_PICTURES)
     print(f"Run directory: {_shown(settings.workdir)}")
 
 
-def _finish(job, monitor, test_logs, seconds, notes, swa, data):
-    from keras_graft.runs import model_card
+def _finish(job, monitor, test_logs, seconds, notes, swa):
     from keras_graft.runs import results
     from keras_graft.runs.shipped_mean import shipped_mean
 
-    directory, trainer = job.directory, job.trainer
-    shipped, mean_accuracy = trainer.best_network, None
-    if job.settings.ship == "mean":
-        shipped, mean_accuracy = shipped_mean(
-            job.settings, job.splits, trainer, data
-        )
+    task, directory, trainer = job.task, job.directory, job.trainer
+    network, mean_logs = trainer.best_network, None
+    if task.settings.ship == "mean":
+        network, mean_logs = shipped_mean(task, trainer)
     measured = results.Measured(
         history=results.read_history(directory.history),
         selected=trainer.networks.index(trainer.best_network),
@@ -313,31 +287,25 @@ def _finish(job, monitor, test_logs, seconds, notes, swa, data):
         seconds=seconds,
         notes=notes,
         averaged=0 if swa is None else max(swa.num_epochs),
-        mean_accuracy=mean_accuracy,
+        mean_logs=mean_logs,
     )
-    found = results.run_results(job.settings, job.splits, measured)
-    for k, network in enumerate(trainer.networks):
-        directory.save_network(network, directory.network(k))
+    shipped = task.shipped(network)
+    found = task.results(measured, shipped)
+    for k, one in enumerate(trainer.networks):
+        directory.save_network(one, directory.network(k))
     directory.save_network(shipped, directory.shipped)
-    if found.class_names is not None:
-        about = {
-            "class_names": found.class_names,
-            "resize": job.settings.resize,
-        }
+    about = task.beside_shipped(found)
+    if about is not None:
         write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
     coefficients = {}
     if job.graft is not None:
         coefficients = run_report.read_coefficients(directory.coefficients)
-    page = run_report.report_html(
-        found, measured.history, coefficients, job.flags_text
-    )
+    page = task.report(found, measured, coefficients, job.flags_text, shipped)
     write_atomically(directory.report, page)
-    write_atomically(directory.card, model_card.card(found, job.settings))
+    write_atomically(directory.card, task.card(found))
     # Last: a run with this file is finished.
     write_atomically(directory.results, found.to_json())
-    summary = results.summary(
-        found, monitor.before, directory.shipped, measured.averaged
-    )
+    summary = task.summary(found, measured, monitor.before, directory.shipped)
     print(printable(summary, kept="\n"))
     print(f"\n  report            {_shown(directory.report)}")
 
