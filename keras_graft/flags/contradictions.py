@@ -40,6 +40,12 @@ def refuse_contradictions(values: Any) -> None:
             f"--epochs={values.epochs} do: the learning rate would have no "
             "course from there on. Let it be as long at least."
         )
+    if values.warmup_epochs >= values.epochs:
+        raise ValueError(
+            f"--warmup_epochs={values.warmup_epochs} is not below "
+            f"--epochs={values.epochs}: the learning rate would not come to "
+            "its course. Give fewer."
+        )
     if values.graft_stop is not None and (
         values.graft_stop <= values.graft_start
     ):

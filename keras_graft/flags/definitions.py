@@ -90,11 +90,11 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "Not set: --epochs.",
         ),
         Spec(
-            "warm_up_epochs",
+            "warmup_epochs",
             0.0,
             Number("[0, inf)"),
-            "Epochs in which the learning rate rises from a tenth of its "
-            "course to the whole of it.",
+            "Epochs in which the learning rate rises to its course, from a "
+            "tenth of it.",
             quiet=True,
         ),
         Spec(

@@ -157,8 +157,8 @@ def _course(settings, rate, steps):
     start = swa_start(settings)
     if start is not None:
         course = HeldSchedule(course, start * steps)
-    if settings.warm_up_epochs:
-        course = WarmUp(course, settings.warm_up_epochs * steps)
+    if settings.warmup_epochs:
+        course = WarmUp(course, settings.warmup_epochs * steps)
     return course
 
 

@@ -45,7 +45,7 @@ ALL = (
     "--pooling=generalized_mean",
     "--last_stride_1",
     "--similarity_weight=1",
-    "--warm_up_epochs=1",
+    "--warmup_epochs=1",
     "--pad=1",
     "--flip",
     "--erasing=0.5",
