@@ -132,6 +132,14 @@ def _load(file):
         network = keras.models.load_model(file, compile=False)
     except (OSError, ValueError, TypeError) as error:
         raise _Refusal(f"{file} is no saved Keras model: {error}") from error
+    from keras_graft.recognition.networks import SHIPPED
+
+    if network.name.endswith(SHIPPED):
+        raise _Refusal(
+            f"{file} gives embeddings, which tell no classes: it was trained "
+            "with --task=recognition. Its card says how to compare images by "
+            "them."
+        )
     shape = network.input_shape
     square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
     if not square or shape[1] is None or len(network.output_shape) != 2:

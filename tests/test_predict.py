@@ -11,6 +11,7 @@ import pytest
 from builders import small_network
 from keras import layers
 
+from keras_graft import recognition
 from keras_graft.predict import main
 
 sys.path.append(str(pathlib.Path(__file__).parent / "data"))
@@ -90,6 +91,15 @@ def test_classes_without_names_have_numbers(run, tmp_path, capsys):
     image = run / "images" / "a.png"
     assert main([str(tmp_path / "a.keras"), str(image)]) == 0
     assert f"{image}: 0 0.9" in capsys.readouterr().out
+
+
+def test_embeddings_are_no_probabilities_of_classes(run, tmp_path, capsys):
+    inputs = keras.Input((8, 8, 3))
+    backbone = keras.Model(inputs, layers.Conv2D(4, 3)(inputs))
+    network = recognition.embedding_network(backbone, 2)
+    recognition.shipped_model(network).save(tmp_path / "shipped.keras")
+    assert main([str(tmp_path), str(run / "images")]) == 1
+    assert "gives embeddings" in capsys.readouterr().err
 
 
 def test_what_cannot_be_meant_is_refused(run, tmp_path, capsys):

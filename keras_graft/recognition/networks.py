@@ -19,6 +19,8 @@ _POOLING_LAYERS = (
 _EXPONENT = 3.0
 _LEAST = 1e-6
 _CLASSIFIER_STDDEV = 0.001
+# Ends the name of a model that gives embeddings.
+SHIPPED = "_shipped"
 
 
 def embedding_network(
@@ -146,7 +148,7 @@ def shipped_model(network: keras.Model) -> keras.Model:
             f"be shipped as one of embeddings. Its outputs: {outputs}"
         )
     return keras.Model(
-        network.input, outputs["embedding"], name=f"{network.name}_shipped"
+        network.input, outputs["embedding"], name=f"{network.name}{SHIPPED}"
     )
 
 

@@ -273,6 +273,7 @@ def test_one_pair_needs_no_tuning(tmp_path):
     ("arguments", "changes", "complaint"),
     [
         (("--num_networks=1",), {}, "compare N networks with one"),
+        (("--task=recognition",), {}, "compared by their accuracy"),
         (
             ("--validation_fraction=0",),
             {"learning_rates": (0.1, 0.2)},
