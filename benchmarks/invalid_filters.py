@@ -151,8 +151,9 @@ def train(
         verbose=0,
         return_dict=True,
     )
-    for k, network in enumerate(trainer.networks):
-        directory.save_network(network, directory.network(k))
+    files = directory.networks(trainer.num_networks)
+    for network, file in zip(trainer.networks, files, strict=True):
+        directory.save_network(network, file)
     found = {
         "flags": flags.flags_text(settings).splitlines(),
         "width": width,
@@ -174,8 +175,10 @@ def make_trainer(settings: flags.Settings, splits, width: float):
     from keras_graft import GraftTrainer
     from keras_graft import models
     from keras_graft.optimizers.coupled_sgd import CoupledSGD
+    from keras_graft.runs import optimizers
     from keras_graft.runs import recipe
     from keras_graft.runs.batches import steps_per_epoch
+    from keras_graft.runs.networks import network_seed
 
     networks = [
         models.build(
@@ -183,7 +186,7 @@ def make_trainer(settings: flags.Settings, splits, width: float):
             splits.num_classes,
             input_shape=splits.train.images.shape[1:],
             width=width,
-            seed=recipe.network_seed(settings.seed, k),
+            seed=network_seed(settings.seed, k),
             pixel_mean=splits.pixel_mean,
             pixel_std=splits.pixel_std,
         )
@@ -194,13 +197,13 @@ def make_trainer(settings: flags.Settings, splits, width: float):
     trainer.compile(
         optimizer=[
             CoupledSGD(
-                recipe.schedule(
+                optimizers.schedule(
                     rate, settings.schedule, settings.epochs, steps
                 ),
                 momentum=settings.momentum,
                 weight_decay=settings.weight_decay,
             )
-            for rate in recipe.learning_rates(settings)
+            for rate in optimizers.learning_rates(settings)
         ],
         loss=recipe.loss(),
         metrics=["accuracy"],
@@ -220,8 +223,8 @@ def read(settings: flags.Settings, kind: str, directory: RunDirectory) -> dict:
     results = json.loads(directory.results.read_text("utf-8"))
     numbers = range(settings.num_networks)
     networks = [
-        keras.models.load_model(directory.network(k), compile=False)
-        for k in numbers
+        keras.models.load_model(file, compile=False)
+        for file in directory.networks(settings.num_networks)
     ]
     totals = [diagnose(network, THRESHOLDS).totals for network in networks]
     invalid = [

@@ -51,34 +51,52 @@ def main() -> int:
         options.validation_images,
         options.precision,
         tuple(options.flags),
+        options.image_size,
     )
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"The machine is not idle: load average {load:.1f}", flush=True)
     result = measure(workload, options, with_pytorch)
     print("\n".join(lines(result)), flush=True)
-    json_file.write(options.json, result)
     return 0
 
 
 def measure(
     workload: Workload, options: argparse.Namespace, with_pytorch: bool
 ) -> dict:
-    """Measures all stages; returns what the JSON file holds."""
+    """Measures all stages; returns what the JSON file holds.
+
+    It is written anew after each stage and each round of epochs.
+    """
     result = {
         "networks": workload.networks,
         "model": workload.model,
         "batch_size": workload.batch_size,
         "train_images": workload.train_images,
         "validation_images": workload.validation_images,
+        "image_size": workload.image_size,
         "precision": workload.precision,
         "flags": list(workload.flags),
         "as_shipped_parts": options.as_shipped_parts,
+        "compiled_pytorch": options.compile,
         "machine": describe_machine(),
     }
     began = time.monotonic()
     limit = 60 * options.minutes
     samples = {}
+
+    def save():
+        result["minutes"] = (time.monotonic() - began) / 60
+        json_file.write(options.json, result | estimates(samples))
+
+    def keep(epochs):
+        samples.update(epoch_samples(epochs, workload))
+        result["first_epoch"] = epochs.first
+        result["pytorch_modes"] = epochs.modes
+        result["idle_fraction"] = epochs.idle_fraction
+        result["rounds"] = epochs.rounds
+        save()
+
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         if "grafts" in options.stages:
@@ -93,6 +111,7 @@ def measure(
                 with_pytorch=with_pytorch,
             )
             samples |= graft_samples(runs)
+            save()
         if "starts" in options.stages:
             say("Cold starts")
             starts = measure_starts(
@@ -104,9 +123,10 @@ def measure(
                 with_pytorch=with_pytorch,
             )
             samples |= start_samples(starts, workload)
+            save()
         if "epochs" in options.stages:
             say(f"Epochs, {workload.networks} x {workload.model}")
-            epochs = measure_epochs(
+            measure_epochs(
                 workload,
                 folder,
                 options.rounds,
@@ -114,13 +134,9 @@ def measure(
                 say,
                 with_pytorch=with_pytorch,
                 as_shipped_parts=options.as_shipped_parts,
+                compiled=options.compile,
+                keep=keep,
             )
-            samples |= epoch_samples(epochs, workload)
-            result["first_epoch"] = epochs.first
-            result["pytorch_modes"] = epochs.modes
-            result["idle_fraction"] = epochs.idle_fraction
-            result["rounds"] = epochs.rounds
-    result["minutes"] = (time.monotonic() - began) / 60
     return result | estimates(samples)
 
 
@@ -129,7 +145,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def parse_options() -> argparse.Namespace:
+def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0],
         epilog="Flags of keras_graft.launch for the trainer follow after --.",
@@ -139,6 +155,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--train_images", type=int, default=2560)
     parser.add_argument("--validation_images", type=int, default=640)
+    parser.add_argument(
+        "--image_size", type=int, default=32, help="A multiple of 4."
+    )
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
@@ -174,9 +193,14 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--pytorch", action=argparse.BooleanOptionalAction, default=True
     )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="PyTorch compiles its networks for epochs, channels last.",
+    )
     parser.add_argument("--json", help="File to write.")
     parser.add_argument("flags", nargs="*", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ keras-graft launch --dataset=folder:PATH
 python -m keras_graft launch --dataset=folder:PATH
 """
 
-import importlib.util
 import os
 import runpy
 import sys
@@ -61,7 +60,7 @@ def main() -> int:
     if arguments[0] in _VERSION:
         print(f"keras_graft {__version__}")
         return 0
-    modules = {name: module for name, module, *_ in _present()}
+    modules = {name: module for name, module, *_ in _COMMANDS}
     if arguments[0] not in modules:
         print(
             f"Error: {arguments[0]!r} is no command. Known: "
@@ -75,19 +74,13 @@ def main() -> int:
     return 0
 
 
-def _present():
-    """The commands that are installed."""
-    return [c for c in _COMMANDS if importlib.util.find_spec(c[1]) is not None]
-
-
 def _listing() -> str:
     own = os.path.basename(sys.argv[0])
     program = "python -m keras_graft" if own == "__main__.py" else own
     parts = [_INTRODUCTION.format(program=program)]
-    for name, module, what, example in _present():
+    for name, _, what, example in _COMMANDS:
         parts.append(f"  {name:<10} {what}\n")
         parts.append(f"             {program} {name} {example}\n")
-        del module  # `python -m` with it is the same command.
     parts.append(
         "\n`python -m keras_graft.launch` and its like are the same commands. "
         "--version prints the version.\n"

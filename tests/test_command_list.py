@@ -14,7 +14,7 @@ from keras_graft import flags
 from keras_graft.version import __version__
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMANDS = [name for name, *_ in command_list._present()]
+COMMANDS = [name for name, *_ in command_list._COMMANDS]
 
 
 def ask(monkeypatch, capsys, *arguments, program="/usr/bin/keras-graft"):

@@ -148,10 +148,18 @@ def test_config_holds_every_argument(name):
 @pytest.mark.parametrize(
     "callback, terms",
     [
-        (None, None),
+        pytest.param(None, None, marks=pytest.mark.slow),
         (lambda: keras_graft.GraftCallback(), "mutual"),
-        (lambda: keras_graft.GraftCallback(criterion="gamma"), "mutual"),
-        (lambda: keras_graft.GraftCallback("noise"), None),
+        pytest.param(
+            lambda: keras_graft.GraftCallback(criterion="gamma"),
+            "mutual",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda: keras_graft.GraftCallback("noise"),
+            None,
+            marks=pytest.mark.slow,
+        ),
         (
             lambda: keras_graft.InvalidFilterMonitor(),
             lambda: [keras_graft.TeacherDistillation(small_network(7))],

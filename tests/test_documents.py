@@ -20,7 +20,7 @@ DOCUMENTS = sorted(
         "*.md",
         "docs/**/*.md",
         "results/*.md",
-        "benchmarks/*.md",
+        "benchmarks/**/*.md",
         "keras_graft/*/README.md",
     )
     for path in ROOT.glob(pattern)
@@ -122,6 +122,33 @@ def test_every_document_can_be_reached_from_the_readme():
                 target = (page.parent / link.partition("#")[0]).resolve()
                 todo.append(target.relative_to(ROOT).as_posix())
     assert seen == set(DOCUMENTS)
+
+
+def test_build_names_every_room_of_the_package():
+    layout = (ROOT / "BUILD.md").read_text("utf-8").partition("## Layout")[2]
+    rooms = {
+        path.name + "/" * path.is_dir()
+        for path in (ROOT / "keras_graft").iterdir()
+        if path.name not in ("__pycache__", "recipes")
+    }
+    assert rooms == set(re.findall(r"`keras_graft/(\w+(?:\.\w+|/))`", layout))
+
+
+@pytest.mark.parametrize(
+    "room",
+    sorted(p.parent.name for p in ROOT.glob("keras_graft/*/__init__.py")),
+)
+def test_a_table_of_modules_names_each_of_them(room):
+    folder = ROOT / "keras_graft" / room
+    text = (folder / "__init__.py").read_text("utf-8").split('"""')[1]
+    rows = re.findall(r"^\| (`.*?) \|", text.partition("| module |")[2], re.M)
+    named = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    modules = {
+        path.stem
+        for path in folder.iterdir()
+        if path.is_dir() or path.suffix == ".py"
+    } - {"__init__", "__main__", "__pycache__"}
+    assert named in (set(), modules)
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def heard(number, handler):
     "in_command, number",
     [
         (True, signal.SIGTERM),
-        (True, signal.SIGHUP),
-        (False, signal.SIGINT),
+        pytest.param(True, signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param(False, signal.SIGINT, marks=pytest.mark.slow),
     ],
 )
 def test_signal_in_validation_keeps_the_epoch_before(

@@ -92,7 +92,10 @@ def test_generator_that_ends_early_is_named_and_repeats_no_batch(images):
     assert len(history["loss"]) == 2
 
 
-@pytest.mark.parametrize("steps_per_epoch", [4, 3, None])
+@pytest.mark.parametrize(
+    "steps_per_epoch",
+    [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, None))],
+)
 def test_generator_that_has_ended_ends_training(
     images, caplog, steps_per_epoch
 ):
@@ -118,7 +121,7 @@ def test_generator_that_has_ended_ends_training(
             np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("size", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_validation_set_smaller_than_the_batch_counts_each_example_once(
     images, size
 ):

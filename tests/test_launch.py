@@ -119,6 +119,7 @@ def test_shipped_network_is_plain_keras_and_keeps_its_accuracy(
     )
 
 
+@pytest.mark.slow
 def test_averaged_run_ships_the_average(tmp_path, capsys):
     import keras
 

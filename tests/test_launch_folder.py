@@ -15,10 +15,9 @@ import yaml
 from launching import launch_here
 from PIL import Image
 
-from keras_graft import data
 from keras_graft.checkpoint import files
 from keras_graft.runs import callbacks
-from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs import run as one_run
 from keras_graft.runs.named_errors import lost_images_named
 from keras_graft.runs.signals import Interrupted
 
@@ -105,6 +104,7 @@ def test_shipped_network_knows_the_images_by_name(trained):
     assert right > 0.5
 
 
+@pytest.mark.slow
 def test_stopped_run_ends_with_the_bits_of_an_uninterrupted_one(
     trained, monkeypatch, capsys
 ):
@@ -144,20 +144,33 @@ def test_stopped_run_ends_with_the_bits_of_an_uninterrupted_one(
         np.testing.assert_array_equal(left.arrays[name], right.arrays[name])
 
 
-def test_image_that_is_gone_while_it_trains_is_named(tmp_path):
-    images = write_classes(tmp_path / "images", {"a": 15, "b": 15})
-    lost = lost_images_named()
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_image_that_is_gone_while_it_trains_is_named(
+    trained, tmp_path, monkeypatch, split
+):
+    folder, (*arguments, _) = trained
+    shutil.copytree(folder / "run", tmp_path / "run")
+    # Test images are read when all is trained, here too.
+    longer = "--epochs=6"
+    if split == "test":
+        longer = "--epochs=5"
+        (tmp_path / "run" / "results.json").unlink()
+    lost = []
 
-    def read_without(name):
-        splits = data.load(f"folder:{images}", cache="none")
-        (images / name).unlink()
-        batches = data.training_batches(splits.train, batch_size=8, seed=0)
-        list(batches.take(8))
+    def take_one_away(settings):
+        splits = read_splits(settings)
+        name = next(f.name for f in splits.files if f.split == split)
+        lost.append(folder / "my images" / name)
+        shutil.move(lost[0], tmp_path / "aside.jpg")
+        return splits
 
-    train = data.load(f"folder:{images}").files
-    name = next(file.name for file in train if file.split == "train")
-    with pytest.raises(RunError, match=f"{name}: No such file"), lost:
-        read_without(name)
+    read_splits = one_run._splits
+    monkeypatch.setattr(one_run, "_splits", take_one_away)
+    again = (*arguments, longer, "--cache=none")
+    code, message = launch_here(*again, f"--workdir={tmp_path / 'run'}")
+    shutil.move(tmp_path / "aside.jpg", lost[0])
+    assert (code, f"{lost[0]}: No such file" in message) == (1, True)
+    assert "goes on from the newest checkpoint" in message
 
 
 def test_run_goes_on_with_the_same_images_only(trained, tmp_path):

@@ -96,7 +96,7 @@ def undisturbed(tmp_path_factory):
     "redirection, said",
     [
         (" | head -1", "Standard output cannot be written any more"),
-        (" <&- >&- 2>&-", ""),
+        pytest.param(" <&- >&- 2>&-", "", marks=pytest.mark.slow),
         pytest.param(
             " > /dev/full",
             "Standard output cannot be written any more",
@@ -200,6 +200,7 @@ def test_clock_that_goes_back_changes_nothing(tmp_path, undisturbed):
 # Signals.
 
 
+@pytest.mark.slow
 def test_closed_terminal_ends_a_run_as_sigterm_does(tmp_path):
     process = start(
         "--epochs=5000",

@@ -36,6 +36,7 @@ def finished(tmp_path_factory):
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_twenty_lines_learn_the_digits(finished):
     _, output = finished
     accuracy = float(re.search(r"test accuracy: (\S+)$", output, re.M)[1])

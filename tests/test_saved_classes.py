@@ -8,6 +8,7 @@ import sys
 
 import keras
 import pytest
+from builders import slow_but
 
 import keras_graft
 from keras_graft.distillation import PeerFeatureDistillation
@@ -80,7 +81,10 @@ def saved(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "imports", ["keras, keras_graft", "keras_graft, keras"]
+    "imports",
+    slow_but(
+        ["keras, keras_graft"], ["keras, keras_graft", "keras_graft, keras"]
+    ),
 )
 def test_a_trainer_loads_in_either_order_of_imports(saved, imports):
     code = (
@@ -98,7 +102,12 @@ def test_a_trainer_loads_in_either_order_of_imports(saved, imports):
 
 @pytest.mark.parametrize(
     "made",
-    [keras_graft.GraftCallback(every=2), keras_graft.InvalidFilterMonitor(0.2)],
+    [
+        keras_graft.GraftCallback(every=2),
+        pytest.param(
+            keras_graft.InvalidFilterMonitor(0.2), marks=pytest.mark.slow
+        ),
+    ],
     ids=lambda made: type(made).__name__,
 )
 def test_a_callback_is_read_from_its_config(made):

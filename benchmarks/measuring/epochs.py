@@ -53,6 +53,7 @@ def keras_side(
     workload: Workload,
     folder: pathlib.Path,
     root: pathlib.Path | None = None,
+    variables: dict[str, str] | None = None,
 ) -> Side:
     """Starts a side on Keras in a folder of its own.
 
@@ -60,15 +61,16 @@ def keras_side(
     TensorFlow does by itself.
 
     Args:
-        kind: `"trainer"` or `"fit"`.
+        kind: A kind of `keras_side`.
         workload: What it trains.
         folder: For its log and checkpoints; made here.
         root: As for `Side`.
+        variables: As for `Side`.
     """
     folder.mkdir(parents=True)
     config = {
         "kind": kind,
-        "workload": dataclasses.asdict(workload),
+        "workload": workload.config(),
         "folder": str(folder),
     }
     environment = {} if kind == "fit" else ONEDNN
@@ -77,6 +79,7 @@ def keras_side(
         config,
         folder / "log.txt",
         environment=environment,
+        variables=variables,
         root=root,
     )
 
@@ -90,6 +93,8 @@ def measure_epochs(
     *,
     with_pytorch: bool = True,
     as_shipped_parts: int = 1,
+    compiled: bool = False,
+    keep: Callable[[Epochs], None] = lambda epochs: None,
 ) -> Epochs:
     """Trains epochs of every side, in turns.
 
@@ -101,13 +106,16 @@ def measure_epochs(
         report: Called with lines about the progress.
         with_pytorch: Whether the rival takes part.
         as_shipped_parts: See `Rival.epoch`.
+        compiled: See `Rival`.
+        keep: Called after each round with what was measured so far.
     """
+    plain = dataclasses.replace(workload, flags=())
     with contextlib.ExitStack() as stack:
         trainer = stack.enter_context(
             keras_side("trainer", workload, folder / "trainer")
         )
         fit = stack.enter_context(
-            keras_side("fit", workload, folder / "keras_fit")
+            keras_side("fit", plain, folder / "keras_fit")
         )
         pids = {"trainer": [trainer.pid], "keras_fits": [fit.pid]}
         for side in (trainer, fit):
@@ -134,11 +142,14 @@ def measure_epochs(
         modes = {}
         if with_pytorch:
             (folder / "pytorch").mkdir()
-            rival = stack.enter_context(Rival(workload, folder / "pytorch"))
+            rival = stack.enter_context(
+                Rival(workload, folder / "pytorch", compiled)
+            )
             pids["pytorch"] = rival.pids
             rival.start()
             tuned = rival.best_mode(
-                candidate_modes(workload.networks, os.cpu_count()), report
+                candidate_modes(workload.networks, os.cpu_count(), compiled),
+                report,
             )
             rival.epoch(tuned, _WARM_UP_PARTS)
             modes = {"tuned": str(tuned), "as_shipped": str(rival.as_shipped)}
@@ -152,16 +163,22 @@ def measure_epochs(
         watch = IdleWatch(pids)
         owners = {name: name.partition("_")[0] for name in work}
         owners.update(keras_fits="keras_fits", gemm="trainer", input="trainer")
-        found = interleave(
-            {
-                name: watch.turn(owners[name], turn)
-                for name, turn in work.items()
-            },
-            rounds,
-            deadline,
-            report,
+
+        def epochs(found):
+            return Epochs(first, found, built, modes, watch.fraction)
+
+        return epochs(
+            interleave(
+                {
+                    name: watch.turn(owners[name], turn)
+                    for name, turn in work.items()
+                },
+                rounds,
+                deadline,
+                report,
+                lambda found: keep(epochs(found)),
+            )
         )
-        return Epochs(first, found, built, modes, watch.fraction)
 
 
 def total(answers: Sequence[dict]) -> dict:

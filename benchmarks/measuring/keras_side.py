@@ -1,9 +1,10 @@
 """Sides on Keras: the trainer with N networks, or one plain fit.
 
-Started by `Side("keras_side", config)`. Config: `kind` (`"trainer"`, `"fit"`
-or `"grafts"`), `workload` and `folder`. Answers once when everything is
-imported; then, every time of `start`, `epoch`, `input` and `monitors` with
-processor seconds of all threads beside it (`cpu_`),
+Started by `Side("keras_side", config)`. Config: `kind` (`"trainer"`,
+`"resident"`, `"fit"` or `"grafts"`), `workload` and `folder`. `"resident"` is
+a trainer whose steps find their images on the device, see `keras_tools`.
+Answers once when everything is imported; then, every time of `start`, `epoch`,
+`input` and `monitors` with processor seconds of all threads beside it (`cpu_`),
 
 | request | answer |
 | --- | --- |
@@ -11,29 +12,28 @@ processor seconds of all threads beside it (`cpu_`),
 | `epoch` | seconds of the next epoch, see `Gate` |
 | `gemm`, `steps` | pairs: FLOP/s of a step, of a matrix product after it |
 | `steps`, `count` | `seconds` of one of so many steps on the epochs' data |
+| `profile`, `count` | where the time of so many goes, see `step_profile` |
 | `input`, `batches` | `seconds` to draw a batch with the machine idle |
 | `monitors` | seconds of an epoch's end, by name of the monitor |
 | `grafts`, `count` | kind `"grafts"`: seconds of a run's grafts |
 """
 
+import functools
 import logging
-import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags as absl_flags
 
 import keras_graft
 from keras_graft import data
 from keras_graft import flags
 from keras_graft import models
-from keras_graft.diagnosis import InvalidFilterMonitor
-from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.runs import recipe
 from keras_graft.runs import strategy as devices
 from keras_graft.runs.batches import TrainingData
@@ -44,7 +44,12 @@ from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
 from measuring.gate import Gate
 from measuring.gate import clocks
-from measuring.gate import named
+from measuring.keras_tools import gemm_tool
+from measuring.keras_tools import input_tool
+from measuring.keras_tools import monitor_tool
+from measuring.keras_tools import resident_batches
+from measuring.keras_tools import run_batches
+from measuring.keras_tools import steps_tools
 from measuring.side import Channel
 from measuring.workload import EVALUATION_BATCH
 from measuring.workload import NUM_CLASSES
@@ -53,10 +58,6 @@ from measuring.workload import synthetic_images
 
 # Epochs of a `fit` that ends when it is told to.
 _ENDLESS = 1_000_000
-# As many as `launch` looks at.
-_DIVERGENCE_IMAGES = 512
-_GEMM_SIZE = 1024
-_GEMMS = 8
 
 
 def launch_settings(workload: Workload, folder: str) -> Any:
@@ -83,8 +84,12 @@ def launch_settings(workload: Workload, folder: str) -> Any:
 
 def synthetic_splits(workload: Workload) -> data.Splits:
     """Splits in memory; the test split is the validation split."""
-    train = data.Split(*synthetic_images(workload.train_images, 0))
-    validation = data.Split(*synthetic_images(workload.validation_images, 1))
+    train, validation = (
+        data.Split(*synthetic_images(count, seed, workload.image_size))
+        for seed, count in enumerate(
+            (workload.train_images, workload.validation_images)
+        )
+    )
     return data.Splits(
         name="synthetic",
         train=train,
@@ -107,8 +112,21 @@ def make_trainer(
         return recipe.make_trainer(settings, splits)
 
 
-def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
-    """N networks: distillation, graft and checkpoint as flags say."""
+def serve_trainer(
+    channel: Channel,
+    workload: Workload,
+    folder: str,
+    draw: Callable = run_batches,
+) -> None:
+    """N networks: distillation, graft and checkpoint as flags say.
+
+    Args:
+        channel: Where requests come from.
+        workload: What is trained.
+        folder: For checkpoints.
+        draw: Function of trainer, `TrainingData`, splits and settings that
+            returns the batches of the requests `steps` and `profile`.
+    """
     started = clocks()
     settings = launch_settings(workload, folder)
     splits = synthetic_splits(workload)
@@ -132,12 +150,12 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
         started,
         about,
         {
-            "gemm": _gemm_tool(trainer, train, flops),
-            "input": _input_tool(train),
-            "steps": _steps_tool(
-                trainer, lambda: _batches(trainer, train), graft
+            "gemm": gemm_tool(trainer, train, flops),
+            "input": input_tool(train),
+            **steps_tools(
+                trainer, lambda: draw(trainer, train, splits, settings), graft
             ),
-            "monitors": _monitor_tool(trainer, splits.validation.images),
+            "monitors": monitor_tool(trainer, splits.validation.images),
         },
     )
     callbacks = [gate, keras_graft.RunCheckpoint(checkpoints)]
@@ -153,13 +171,18 @@ def serve_trainer(channel: Channel, workload: Workload, folder: str) -> None:
 
 
 def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
-    """One network in a plain `fit`, with Keras' own checkpoint."""
+    """One network in a plain `fit`, with Keras' own checkpoint.
+
+    Of the flags it has those that `described` allows it.
+    """
     started = clocks()
+    settings = launch_settings(workload, folder)
     splits = synthetic_splits(workload)
-    devices.set_precision(workload.precision)
+    devices.set_precision(settings.precision)
     network = models.build(
         workload.model,
         NUM_CLASSES,
+        input_shape=splits.train.images.shape[1:],
         pixel_mean=splits.pixel_mean,
         pixel_std=splits.pixel_std,
     )
@@ -167,6 +190,8 @@ def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
         optimizer=keras.optimizers.SGD(0.05, momentum=0.9, weight_decay=5e-4),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        steps_per_execution=settings.steps_per_execution,
+        jit_compile="auto" if settings.jit is None else settings.jit,
     )
     saved = pathlib.Path(folder) / "network.keras"
 
@@ -191,7 +216,7 @@ def serve_fit(channel: Channel, workload: Workload, folder: str) -> None:
                 channel,
                 started,
                 about,
-                {"steps": _steps_tool(network, lambda: iter(train))},
+                steps_tools(network, lambda: iter(train)),
             ),
             keras.callbacks.ModelCheckpoint(saved),
         ],
@@ -221,109 +246,9 @@ def serve_grafts(channel: Channel, workload: Workload, folder: str) -> None:
         channel.send(seconds=time.perf_counter() - began, each=seconds)
 
 
-def _batches(trainer, train):
-    """Batches of all epochs, as a step of the trainer takes them."""
-    spread = trainer.distribute_strategy.experimental_distribute_dataset
-    return iter(spread(train.from_epoch(0)))
-
-
-def _gemm_tool(trainer, train, flops):
-    dtype = keras.config.dtype_policy().compute_dtype
-    # Products of products neither overflow nor vanish.
-    scaled = np.random.default_rng(0).normal(size=(_GEMM_SIZE, _GEMM_SIZE))
-    factor = tf.cast(scaled / _GEMM_SIZE**0.5, dtype)
-    batches = []
-
-    # A chain of products for each core: an operation may have one thread.
-    chains = os.cpu_count() or 1
-
-    @tf.function
-    def multiply(x):
-        ends = [x + i for i in range(chains)]
-        for _ in range(_GEMMS):
-            ends = [tf.matmul(factor, end) for end in ends]
-        return tf.reduce_sum(tf.add_n(ends))
-
-    def measure(steps):
-        if not batches:
-            batches.append(_batches(trainer, train))
-            float(multiply(factor))
-        pairs = []
-        for _ in range(steps):
-            begin = time.perf_counter()
-            # Waits for what runs beside Python on a GPU.
-            float(trainer.train_function(batches[0])["loss"])
-            middle = time.perf_counter()
-            float(multiply(factor))
-            end = time.perf_counter()
-            products = 2 * _GEMM_SIZE**3 * _GEMMS * chains
-            pairs.append([flops / (middle - begin), products / (end - middle)])
-        return {"pairs": pairs}
-
-    return measure
-
-
-def _steps_tool(model, draw, graft=None):
-    batches = []
-    taken = 0
-
-    def measure(count):
-        nonlocal taken
-        if not batches:
-            batches.append(draw())
-            if graft is not None:
-                # The gate stands before the epoch's own graft.
-                graft.graft(0)
-        begin = clocks()
-        for _ in range(count):
-            if graft is not None:
-                # Gentle grafts are part of every K-th step.
-                graft.on_train_batch_begin(taken)
-            logs = model.train_function(batches[0])
-            taken += model.steps_per_execution
-        # Waits for what runs beside Python on a GPU.
-        float(logs["loss"])
-        return named(
-            seconds=(clocks() - begin) / count / model.steps_per_execution
-        )
-
-    return measure
-
-
-def _input_tool(train):
-    def measure(batches):
-        drawn = iter(train.from_epoch(0))
-        # What is drawn ahead at the start is not the pipeline's pace.
-        for _ in range(batches):
-            next(drawn)
-        begin = clocks()
-        for _ in range(batches):
-            next(drawn)
-        return named(seconds=(clocks() - begin) / batches)
-
-    return measure
-
-
-def _monitor_tool(trainer, images):
-    def measure():
-        found = {}
-        for name, monitor in (
-            ("invalid_filters", InvalidFilterMonitor()),
-            ("divergence", DivergenceMonitor(images[:_DIVERGENCE_IMAGES])),
-        ):
-            monitor.set_model(trainer)
-            monitor.on_train_begin()
-            monitor.on_epoch_end(0, {})
-            begin = clocks()
-            monitor.on_epoch_end(1, {})
-            found |= named(**{name: clocks() - begin})
-        return found
-
-    return measure
-
-
 _KINDS = {
     "trainer": serve_trainer,
+    "resident": functools.partial(serve_trainer, draw=resident_batches),
     "fit": serve_fit,
     "grafts": serve_grafts,
 }

@@ -39,16 +39,21 @@ class Mode:
         )
 
 
-def candidate_modes(networks: int, cores: int) -> list[Mode]:
+def candidate_modes(
+    networks: int, cores: int, compiled: bool = False
+) -> list[Mode]:
     """The ways to share the machine that are tried.
 
     Args:
         networks: N.
         cores: Processors of the machine.
+        compiled: Whether networks are compiled, anew for each layout: one
+            layout only.
 
     Returns:
         From one process with all threads to all processes at once; the cores
-        divided among those at work, or one thread each; both layouts.
+        divided among those at work, or one thread each; both layouts,
+        or where networks are compiled channels last.
     """
     splits = {(networks, 1)}
     at_once = 1
@@ -58,7 +63,7 @@ def candidate_modes(networks: int, cores: int) -> list[Mode]:
     return [
         Mode(at_once, threads, last)
         for at_once, threads in sorted(splits)
-        for last in (False, True)
+        for last in ((True,) if compiled else (False, True))
     ]
 
 
@@ -68,13 +73,19 @@ class Rival:
     Args:
         workload: What is trained.
         folder: For checkpoints and logs; must exist.
+        compiled: Whether `torch.compile` compiles the networks.
 
     Attributes:
         as_shipped: All processes at once, each with PyTorch's own number of
             threads. Known when they have started.
     """
 
-    def __init__(self, workload: Workload, folder: pathlib.Path):
+    def __init__(
+        self,
+        workload: Workload,
+        folder: pathlib.Path,
+        compiled: bool = False,
+    ):
         self.workload = workload
         self._tokens = os.pipe()
         self._in_pipe = 0
@@ -82,7 +93,8 @@ class Rival:
             Side(
                 "torch_side",
                 {
-                    "workload": dataclasses.asdict(workload),
+                    "workload": workload.config(),
+                    "compiled": compiled,
                     "folder": str(folder),
                     "position": position,
                     "tokens": self._tokens,

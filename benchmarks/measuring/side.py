@@ -38,6 +38,7 @@ class Side:
         log: File for what it prints.
         pass_fds: File descriptors that it inherits.
         environment: Variables, where this process has none of that name.
+        variables: Variables that it has whatever this process has.
         root: Folder of another version of the project, whose package and
             whose `measuring` are used; None: this project.
     """
@@ -49,6 +50,7 @@ class Side:
         log: pathlib.Path,
         pass_fds: tuple[int, ...] = (),
         environment: dict[str, str] | None = None,
+        variables: dict[str, str] | None = None,
         root: pathlib.Path | None = None,
     ):
         self.name = module
@@ -67,6 +69,7 @@ class Side:
                     **_QUIET,
                     **(environment or {}),
                     **os.environ,
+                    **(variables or {}),
                     "PYTHONPATH": path,
                 },
                 pass_fds=pass_fds,

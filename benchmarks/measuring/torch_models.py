@@ -16,13 +16,21 @@ _MOBILE_STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+# Blocks of each stage of the ResNets for ImageNet, and whether bottlenecks.
+_IMAGENET_STAGES = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+}
 
 
 def build(name: str, num_classes: int) -> nn.Module:
-    """Builds an untrained network for images of 32x32x3.
+    """Builds an untrained network.
 
     Args:
-        name: `"resnet20"`, ... (depth 6n + 2) or `"mobilenetv2"`.
+        name: For images of 32x32x3 `"resnet20"`, ... (depth 6n + 2) or
+            `"mobilenetv2"`; for larger ones `"resnet18"`, `"resnet34"` or
+            `"resnet50"`.
         num_classes: Number of logits.
 
     Raises:
@@ -31,12 +39,15 @@ def build(name: str, num_classes: int) -> nn.Module:
     if name == "mobilenetv2":
         return MobileNetV2(num_classes)
     resnet = re.fullmatch(r"resnet(\d+)", name)
-    if resnet is None or (int(resnet[1]) - 2) % 6:
+    depth = int(resnet[1]) if resnet else 0
+    if depth in _IMAGENET_STAGES:
+        return ImageNetResNet(depth, num_classes)
+    if resnet is None or (depth - 2) % 6:
         raise ValueError(
-            "The PyTorch side knows mobilenetv2 and resnet<6n + 2>. "
-            f"Received: {name!r}"
+            "The PyTorch side knows mobilenetv2, resnet18, resnet34, resnet50 "
+            f"and resnet<6n + 2>. Received: {name!r}"
         )
-    return ResNet(int(resnet[1]), num_classes)
+    return ResNet(depth, num_classes)
 
 
 def conv_bn(
@@ -103,6 +114,68 @@ class ResNet(nn.Module):
     def forward(self, x):
         x = self.blocks(functional.relu(self.stem(x)))
         return self.classifier(x.mean((2, 3)))
+
+
+class _ImageNetBlock(nn.Module):
+    """Two convolutions, or a bottleneck of three; a projecting shortcut."""
+
+    def __init__(self, channels, filters, strides, bottleneck):
+        super().__init__()
+        if bottleneck:
+            outgoing = 4 * filters
+            layers = [
+                conv_bn(channels, filters, 1),
+                conv_bn(filters, filters, 3, strides),
+                conv_bn(filters, outgoing, 1),
+            ]
+        else:
+            outgoing = filters
+            layers = [
+                conv_bn(channels, filters, 3, strides),
+                conv_bn(filters, filters, 3),
+            ]
+        self.layers = nn.ModuleList(layers)
+        self.shortcut = nn.Identity()
+        if strides > 1 or channels != outgoing:
+            self.shortcut = conv_bn(channels, outgoing, 1, strides)
+
+    def forward(self, x):
+        residual = x
+        for layer in self.layers[:-1]:
+            residual = functional.relu(layer(residual))
+        return functional.relu(self.layers[-1](residual) + self.shortcut(x))
+
+
+class ImageNetResNet(nn.Module):
+    """Stages of 64 to 512 filters, arXiv 1512.03385 section 4.1.
+
+    Args:
+        depth: 18, 34 or 50.
+        num_classes: Number of logits.
+    """
+
+    def __init__(self, depth: int, num_classes: int):
+        super().__init__()
+        counts, bottleneck = _IMAGENET_STAGES[depth]
+        self.stem = conv_bn(3, 64, 7, 2)
+        blocks, channels = [], 64
+        for stage, count in enumerate(counts):
+            filters = 64 * 2**stage
+            for n in range(count):
+                strides = 2 if stage and not n else 1
+                blocks.append(
+                    _ImageNetBlock(channels, filters, strides, bottleneck)
+                )
+                channels = filters * (4 if bottleneck else 1)
+        self.blocks = nn.Sequential(*blocks)
+        self.classifier = nn.Linear(channels, num_classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight)
+
+    def forward(self, x):
+        x = functional.max_pool2d(functional.relu(self.stem(x)), 3, 2, 1)
+        return self.classifier(self.blocks(x).mean((2, 3)))
 
 
 class _InvertedResidual(nn.Module):

@@ -1,15 +1,15 @@
 """Side on PyTorch: one process of the reference's protocol.
 
 Started by `Side("torch_side", config)`. Config: `workload`, `folder` (one for
-all processes), `position` of this process in the ring, and `tokens`, the file
-descriptors of a pipe: a process trains while it holds a byte of it. Answers
-once when everything is imported; then
+all processes), `compiled`, `position` of this process in the ring, and
+`tokens`, the file descriptors of a pipe: a process trains while it holds a
+byte of it. Answers once when everything is imported; then
 
 | request | answer |
 | --- | --- |
 | `start` | `parameters`, and `threads` that PyTorch takes by itself |
 | `epoch`, `parts` | seconds of `train`, `validate`, `save`, `graft`; `cpu` |
-| `steps`, `count` | `seconds` of so many steps on one resident batch |
+| `steps`, `count` | `seconds`, `cpu_seconds` of a step on a resident batch |
 | `graft`, `fast` | `seconds` of save, wait and graft alone |
 
 `parts` shortens an epoch to one of so many equal parts of its images. Each
@@ -43,6 +43,7 @@ class Process:
         folder: Where checkpoints are exchanged.
         position: This process in the ring, from 0.
         tokens: File descriptors (read, write) of the pipe of tokens.
+        compiled: Whether `torch.compile` compiles the network.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Process:
         folder: pathlib.Path,
         position: int,
         tokens: tuple[int, int],
+        compiled: bool = False,
     ):
         torch.manual_seed(position)
         self.default_threads = torch.get_num_threads()
@@ -60,11 +62,15 @@ class Process:
         if workload.precision == "bfloat16":
             computed = torch.autocast(device.type, torch.bfloat16)
             self.network.forward = computed(self.network.forward)
+        if compiled:
+            self.network.compile()
         self._optimizer = torch.optim.SGD(
             self.network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4
         )
         self._training, self._validation = (
-            torch_protocol.Loader(*synthetic_images(count, seed), device)
+            torch_protocol.Loader(
+                *synthetic_images(count, seed, workload.image_size), device
+            )
             for seed, count in enumerate(
                 (workload.train_images, workload.validation_images)
             )
@@ -119,14 +125,16 @@ class Process:
             )
         self.network.train()
         with _Turn(self._tokens, mode["tokens"]):
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             for _ in range(count):
                 loss, _ = torch_protocol.train_step(
                     self.network, self._optimizer, *self._resident
                 )
+            # Waits for what runs beside Python on a GPU.
             loss.item()
             seconds = time.perf_counter() - begin
-        return {"seconds": seconds}
+            cpu = time.process_time() - cpu
+        return {"seconds": seconds / count, "cpu_seconds": cpu / count}
 
     def graft(self, mode: dict, fast: bool) -> dict:
         """Saves and grafts, as at the end of an epoch."""
@@ -203,6 +211,7 @@ def main() -> int:
         pathlib.Path(config["folder"]),
         config["position"],
         tuple(config["tokens"]),
+        config["compiled"],
     )
     channel.send(
         parameters=torch_models.count_parameters(process.network),

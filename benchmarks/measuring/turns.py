@@ -37,6 +37,7 @@ def interleave(
     rounds: int,
     deadline: Deadline,
     report: Callable[[str], None],
+    keep: Callable[[dict[str, list]], None] = lambda found: None,
 ) -> dict[str, list]:
     """Calls every turn once a round, forwards and backwards by turns.
 
@@ -45,6 +46,7 @@ def interleave(
         rounds: Most rounds.
         deadline: When no further round begins.
         report: Called with a line for each round.
+        keep: Called after each round with what was found so far.
 
     Returns:
         By name: what the turn returned in each round.
@@ -60,6 +62,7 @@ def interleave(
             found[name].append(turns[name]())
         seconds = time.monotonic() - begin
         report(f"  round {number + 1} of {rounds} took {seconds:.0f} s")
+        keep(found)
     return found
 
 

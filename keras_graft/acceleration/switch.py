@@ -56,14 +56,13 @@ def accelerate_from(
     if accelerate is not True:
         _refuse_contradictions(accelerate, given)
         found = accelerate
-    accelerate = found
     warnings.warn(
         f"{' and '.join(map(repr, given))} of GraftTrainer will go with 0.3: "
-        f"give accelerate={accelerate!r}.",
+        f"give accelerate={found!r}.",
         DeprecationWarning,
         stacklevel=3,
     )
-    return accelerate
+    return found
 
 
 def _refuse_contradictions(accelerate, given):

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.checkpoint.manifest import CheckpointError
-from keras_graft.structure.graph import sublayers
+from keras_graft.structure.conv_layers import leaf_layers
 
 # A variable whose copies on the replicas differ has an entry for each of
 # the others, such as `network_0/0003/mean@1`.
@@ -69,7 +69,7 @@ def names_of_variances(trainer: Any) -> set[str]:
     held = {
         id(layer.moving_variance)
         for network in trainer.networks
-        for layer in _layers_in(network)
+        for _, layer in leaf_layers(network)
         if isinstance(layer, keras.layers.BatchNormalization)
     }
     return {
@@ -170,12 +170,6 @@ def _wrong_types(variables, arrays):
 def _saved_type(variable):
     dtype = tf.as_dtype(keras.backend.standardize_dtype(variable.dtype))
     return _without_bfloat16(np.zeros((), dtype.as_numpy_dtype)).dtype
-
-
-def _layers_in(layer):
-    for inner in sublayers(layer):
-        yield inner
-        yield from _layers_in(inner)
 
 
 def _state_of(network):

@@ -11,6 +11,9 @@
 | `measure` | a finished run's networks -> what its records say |
 | `records` | one arm, one seed: the record, and its file |
 | `statistics` | means, paired differences, calibration |
-| `summary`, `figure`, `report` | table, picture, `report.html` |
+| `outcomes` | what is kept of each run, and of the study as a whole |
+| `study_plan` | what a study costs before it starts, and what is left |
+| `primary` | the comparisons that the plan named first |
+| `summary`, `figure`, `study_report` | table, picture, `report.html` |
 | `tables` | tables of results/README.md and figures from `results/*.json` |
 """

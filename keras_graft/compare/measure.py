@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from keras_graft import diagnosis
-from keras_graft import models
 from keras_graft.checkpoint.versions import versions
 from keras_graft.checks.plain_files import read_plain
 from keras_graft.compare.arms import Arm
@@ -19,6 +18,7 @@ from keras_graft.compare.study import Run
 from keras_graft.diagnosis.divergence import prediction_divergence
 from keras_graft.runs import results
 from keras_graft.runs.batches import steps_per_epoch
+from keras_graft.runs.networks import build
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
@@ -31,7 +31,7 @@ def model_flops(
     name: str, num_classes: int, input_shape: tuple[int, ...]
 ) -> int:
     """Operations for one image of an architecture."""
-    return inference_flops(models.build(name, num_classes, input_shape))
+    return inference_flops(*build(name, num_classes, input_shape))
 
 
 def run_flops(run: Run, settings: Any, splits: Any) -> int:
@@ -65,7 +65,7 @@ def records_of(
         flops: Operations of the training, the teacher's included.
     """
     directory = RunDirectory(run.folder)
-    files = [directory.network(k) for k in range(settings.num_networks)]
+    files = directory.networks(settings.num_networks)
     selected, status = _selected(directory)
     if selected is None:
         # The mean of all stands behind them.

@@ -12,9 +12,11 @@
 | `splits` | `load`: the training, validation and test images of a run |
 | `order` | the order of an epoch, a function of seed and epoch |
 | `augment` | augmentation of a batch, a function of images and seed |
+| `randaugment` | RandAugment, a function of images and seed |
 | `batch_views` | what each network sees of the images of a batch |
 | `distinct` | what makes the images of a network others than its peers' |
 | `pipeline` | the batches of a run as `tf.data` |
+| `autotuning` | `tf.data` without its autotuning |
 | `epoch_dataset` | data that says what each epoch holds |
 | `epoch_ordered` | the same for your own arrays |
 

@@ -30,3 +30,9 @@ RETRIEVAL_SOURCES = ("market1501", "duke", "cuhk03", "msmt17", "market_layout")
 RETRIEVAL_DATASETS = ("digits",)
 POOLINGS = ("average", "generalized_mean")
 METRIC_LOSSES = ("none", "triplet", "soft_triplet", "circle")
+
+
+def source_of(dataset: str) -> str:
+    """What a dataset is read from: one of `SOURCES`, empty for a built-in."""
+    source, colon, _ = dataset.partition(":")
+    return source if colon else ""

@@ -52,8 +52,8 @@ def _run(paths):
     thresholds = _thresholds()
     for path in paths:
         saved_models.check_file(path)
-    _check_output("json", _JSON.value, (".json",))
-    _check_output("plot", _PLOT.value, pictures.FORMATS)
+    check_output_file("json", _JSON.value, (".json",))
+    check_output_file("plot", _PLOT.value, pictures.FORMATS)
     if _PLOT.value:
         packages.require("--plot", packages.PICTURES)
 
@@ -91,18 +91,6 @@ def _short_names(paths):
     folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
     shared = os.path.commonpath(folders)
     return [os.path.relpath(path, shared) for path in paths]
-
-
-def _check_output(flag, path, endings):
-    if path is None:
-        return
-    if os.path.splitext(path)[1].lower() not in endings:
-        raise ValueError(
-            f"--{flag} must end with {' or '.join(endings)}. Received: {path}"
-        )
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise ValueError(f"--{flag}={path}: there is no folder {folder}.")
 
 
 def _parse(argv):

@@ -63,6 +63,11 @@ PRIVATE_PLACES = (
         "or counted",
     ),
     PrivatePlace(
+        "_metrics",
+        _GRAPH,
+        "metrics that networks and their layers hold are not in the logs",
+    ),
+    PrivatePlace(
         "_keras_mask",
         _GRAPH,
         "padded steps count in losses and metrics",

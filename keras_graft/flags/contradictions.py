@@ -7,6 +7,9 @@ from keras_graft.data.names import MIXING
 from keras_graft.data.names import RETRIEVAL_DATASETS
 from keras_graft.data.names import RETRIEVAL_SOURCES
 
+# Of what moves weights by their rate, whatever their gradients.
+_LARGE_RATE = 0.05
+
 
 def refuse_contradictions(values: Any) -> None:
     """Raises a ValueError for flags that cannot hold together.
@@ -40,11 +43,24 @@ def refuse_contradictions(values: Any) -> None:
             f"--epochs={values.epochs} do: the learning rate would have no "
             "course from there on. Let it be as long at least."
         )
+    if values.optimizer != "sgd" and values.learning_rate > _LARGE_RATE:
+        raise ValueError(
+            f"--learning_rate={values.learning_rate} is one of SGD: "
+            f"--optimizer={values.optimizer} moves each weight by about as "
+            f"much in a step. Give {_LARGE_RATE} or less, such as "
+            "--learning_rate=0.001."
+        )
     if values.warmup_epochs >= values.epochs:
         raise ValueError(
             f"--warmup_epochs={values.warmup_epochs} is not below "
             f"--epochs={values.epochs}: the learning rate would not come to "
             "its course. Give fewer."
+        )
+    if values.early_stopping is not None and values.swa_start is not None:
+        raise ValueError(
+            f"--early_stopping={values.early_stopping} ends a run early, and "
+            f"--swa_start={values.swa_start} averages its last epochs. Leave "
+            "one of them out."
         )
     if values.graft_stop is not None and (
         values.graft_stop <= values.graft_start

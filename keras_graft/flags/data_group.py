@@ -42,8 +42,10 @@ DATA = (
         "data_dir",
         None,
         Path(),
-        "Folder of the prepared TFDS datasets. Not set: TFDS' own, "
-        "~/tensorflow_datasets.",
+        "Folder of the prepared TFDS datasets, from which cifar10, "
+        "cifar10_16, cifar100, imagenet2012 and tfds:NAME are read; digits, "
+        "folder:PATH and npz:PATH are where they are. Not set: the "
+        "environment variable TFDS_DATA_DIR, else ~/tensorflow_datasets.",
     ),
     Spec(
         "train_examples",
@@ -64,30 +66,32 @@ DATA = (
         "image_size",
         None,
         Integer(8),
-        "Pixels at a side that the images of a folder are brought to. Not "
-        "set: the median of their shorter sides, 224 at most.",
+        "Pixels at a side that the images of folder:PATH and tfds:NAME are "
+        "brought to. Not set: the median of their shorter sides, 224 at most.",
     ),
     Spec(
         "resize",
         "crop",
         Choice(RESIZES),
-        "How the images of a folder become square. crop: their middle; pad: "
-        "the whole, on black; stretch: the whole, with other proportions.",
+        "How the images of folder:PATH and tfds:NAME become square. crop: "
+        "their middle; pad: the whole, on black; stretch: the whole, with "
+        "other proportions.",
     ),
     Spec(
         "bad_images",
         "refuse",
         Choice(BAD_IMAGES),
-        "What to do with a folder in which files cannot be used. refuse: name "
-        "them all and stop; skip: name them and go on without.",
+        "What to do where images of folder:PATH or tfds:NAME cannot be used. "
+        "refuse: name them all and stop; skip: name them and go on without.",
     ),
     Spec(
         "cache",
         "auto",
         Choice(CACHES),
-        "Where the decoded images of a folder are kept. auto: in memory up to "
-        "a quarter of it, else on the disk of --workdir up to half of what is "
-        "free there, else nowhere. The numbers are the same.",
+        "Where the decoded images of folder:PATH and tfds:NAME are kept. "
+        "auto: in memory up to a quarter of it, else on the disk of --workdir "
+        "up to half of what is free there, else nowhere. The numbers are the "
+        "same.",
     ),
     Spec(
         "augment",

@@ -1,13 +1,14 @@
 """What flags there are."""
 
-from keras_graft import models
 from keras_graft.flags.data_group import DATA
 from keras_graft.flags.method import DISTILLATION
 from keras_graft.flags.method import GRAFT
+from keras_graft.flags.optimisation import OPTIMISATION
 from keras_graft.flags.recognition_group import RECOGNITION
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Integer
+from keras_graft.flags.value_types import Model
 from keras_graft.flags.value_types import ModelFile
 from keras_graft.flags.value_types import Number
 from keras_graft.flags.value_types import Path
@@ -19,8 +20,13 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
         Spec(
             "model",
             "resnet8",
-            Choice(models.names()),
-            "Architecture of every network.",
+            Model(),
+            "Architecture of every network. applications:NAME is one of "
+            "keras.applications, with its own preprocessing; keras_cv:PRESET "
+            "and keras_hub:PRESET a backbone of these libraries (or the "
+            "folder of a preset); PATH.keras a saved classifier, initialised "
+            "anew; MODULE:FUNCTION what a function of num_classes and "
+            "input_shape returns.",
         ),
         Spec(
             "num_networks",
@@ -44,95 +50,7 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             "with. Not set: weights drawn from --seed.",
         ),
     ),
-    # How it is trained.
-    "Optimisation": (
-        Spec("epochs", 20, Integer(1), "Number of epochs."),
-        Spec(
-            "steps_per_epoch",
-            None,
-            Integer(1),
-            "Steps in an epoch. A run resumes at an epoch's beginning: fewer "
-            "steps lose less. Not set: one pass over the training images.",
-        ),
-        Spec(
-            "batch_size",
-            64,
-            Integer(1),
-            "Images in a step, over all replicas together.",
-        ),
-        Spec(
-            "learning_rate",
-            0.1,
-            Number("(0, 100]"),
-            "Initial learning rate of SGD, before --learning_rate_spread.",
-        ),
-        Spec(
-            "learning_rate_spread",
-            "ring",
-            Choice(("none", "ring")),
-            "ring: network k of N starts at learning_rate times "
-            "(1 + cos(pi (N - k) / N)) / 2, k from 1, since equal networks on "
-            "equal batches become one; none: all start alike.",
-        ),
-        Spec(
-            "schedule",
-            "cosine",
-            Choice(("constant", "step", "cosine")),
-            "Course of the learning rate. step: a tenth after 30, 60 and 90 "
-            "percent of the epochs (the paper's 60, 120, 180 of 200); cosine: "
-            "to 0, by step.",
-        ),
-        Spec(
-            "schedule_epochs",
-            None,
-            Integer(1),
-            "Epochs that the schedule is for; a run of fewer ends within it. "
-            "Not set: --epochs.",
-        ),
-        Spec(
-            "warmup_epochs",
-            0.0,
-            Number("[0, inf)"),
-            "Epochs in which the learning rate rises to its course, from a "
-            "tenth of it.",
-            quiet=True,
-        ),
-        Spec(
-            "swa_start",
-            None,
-            Number("[0, 1)"),
-            "Stochastic weight averaging: from this share of the epochs on "
-            "the learning rate stays, and the mean of the weights at the end "
-            "of each later epoch is shipped; 0.75 is a good one. Not set: the "
-            "weights of the last epoch.",
-        ),
-        Spec("momentum", 0.9, Number("[0, 1)"), "Momentum of SGD."),
-        Spec(
-            "weight_decay",
-            5e-4,
-            Number("[0, 1]"),
-            "Times the weight, added to the gradient before momentum, on "
-            "every trainable variable, as in PyTorch and the paper. It "
-            "decides how many filters become invalid.",
-        ),
-        Spec(
-            "ship",
-            "best",
-            Choice(("best", "mean")),
-            "best: the network that is best on validation; mean: the mean of "
-            "all networks' weights, for networks that were kept together by "
-            "a graft to the end.",
-            quiet=True,
-        ),
-        Spec(
-            "precision",
-            "float32",
-            Choice(("float32", "bfloat16", "float16")),
-            "Type of the computation; weights and grafts stay float32. On a "
-            "CPU that multiplies bfloat16 (avx512_bf16 in /proc/cpuinfo) it "
-            "takes less time and memory.",
-        ),
-    ),
+    "Optimisation": OPTIMISATION,
     "Graft": GRAFT,
     "Distillation": DISTILLATION,
     "Recognition": RECOGNITION,

@@ -81,12 +81,6 @@ RECOGNITION = (
         "Leave out the last halving of the feature map.",
     ),
     Spec(
-        "label_smoothing",
-        0.0,
-        Number("[0, 1)"),
-        "Share of a label that all identities have in common.",
-    ),
-    Spec(
         "metric_loss",
         "none",
         Choice(METRIC_LOSSES),

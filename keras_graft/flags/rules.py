@@ -5,6 +5,7 @@ from typing import Any
 from typing import NamedTuple
 
 from keras_graft.data.names import IMAGE_SOURCES
+from keras_graft.data.names import source_of
 from keras_graft.flags.definitions import GROUPS
 
 
@@ -24,22 +25,10 @@ class Rule(NamedTuple):
     reason: str
 
 
-def _is_gentle(values):
-    return (
-        values.graft_half_life is not None or values.graft_source == "exchange"
-    )
-
-
-def _source(values: Any) -> str:
-    """What a dataset of one's own is read from, else empty."""
-    source, colon, _ = values.dataset.partition(":")
-    return source if colon else ""
-
-
 def _reads(values: Any, source: str) -> bool:
     """Whether images of identities come from such a source."""
     named = (values.dataset, values.judged_on or "")
-    return any(name.startswith(f"{source}:") for name in named)
+    return any(source_of(name) == source for name in named)
 
 
 # In this order: what one rule resets may be the cause of the next.
@@ -65,6 +54,7 @@ RULES = (
             "batches",
             "distinct",
             "steps_per_epoch",
+            "backbone_rate",
         ),
         "it is for classification",
     ),
@@ -111,14 +101,32 @@ RULES = (
         "a learning rate that stays is as long as the run",
     ),
     Rule(
+        "optimizer",
+        lambda values: values.optimizer not in ("sgd", "muon"),
+        ("momentum",),
+        "its means of gradients decay by --beta_1",
+    ),
+    Rule(
+        "optimizer",
+        lambda values: values.optimizer == "adam",
+        ("weight_decay",),
+        "Adam with weight decay is adamw",
+    ),
+    Rule(
+        "optimizer",
+        lambda values: values.optimizer == "sgd",
+        ("beta_1", "beta_2"),
+        "SGD has --momentum",
+    ),
+    Rule(
         "dataset",
-        lambda values: _source(values) in ("folder", "npz"),
+        lambda values: source_of(values.dataset) in ("folder", "npz"),
         ("data_dir",),
         "what is read is named there",
     ),
     Rule(
         "dataset",
-        lambda values: _source(values) not in IMAGE_SOURCES,
+        lambda values: source_of(values.dataset) not in IMAGE_SOURCES,
         ("image_size", "resize", "bad_images", "cache"),
         "only folder:PATH and tfds:NAME are read with it",
     ),
@@ -160,7 +168,9 @@ RULES = (
     ),
     Rule(
         "graft_half_life",
-        lambda values: not _is_gentle(values),
+        lambda values: (
+            values.graft_half_life is None and values.graft_source != "exchange"
+        ),
         ("graft_every_steps",),
         "grafts are made between epochs",
     ),

@@ -8,6 +8,8 @@ import re
 
 from absl import flags as absl_flags
 
+from keras_graft.models import sources
+
 # A dataset of TFDS that has a name of its own here.
 _IMAGENET = "imagenet2012"
 _TFDS = "tfds"
@@ -194,6 +196,24 @@ class CameraPattern(absl_flags.ArgumentParser):
                 "such as _c(\\d), of printable characters, without spaces "
                 "at its ends"
             )
+        return argument
+
+    def flag_type(self) -> str:
+        return "string"
+
+
+class Model(absl_flags.ArgumentParser):
+    """An architecture by name, or where one's own is, its path absolute."""
+
+    syntactic_help = f"one of {', '.join(sources.names())}, {sources.HELP}"
+
+    def parse(self, argument: str) -> str:
+        source = sources.source_of(argument)
+        sources.refuse_absent(source)
+        if source.kind == sources.FILE:
+            return ModelFile().parse(argument)
+        if source.kind in sources.PRESETS and os.path.isdir(source.name):
+            return f"{source.kind}:{Path().parse(source.name)}"
         return argument
 
     def flag_type(self) -> str:

@@ -99,7 +99,7 @@ _MEANINGS = (
     ),
     _Meaning(
         ("every_steps",),
-        lambda config: is_gentle(config),
+        lambda config: _is_gentle(config),
         "half_life",
         "a number, or with source='exchange'",
     ),
@@ -111,7 +111,7 @@ _MEANINGS = (
     ),
     _Meaning(
         ("every",),
-        lambda config: not is_gentle(config),
+        lambda config: not _is_gentle(config),
         "source",
         "the others: give `every_steps`",
     ),
@@ -124,7 +124,7 @@ _MEANINGS = (
 )
 
 
-def is_gentle(config: dict[str, Any]) -> bool:
+def _is_gentle(config):
     """Whether grafts are small moves between steps."""
     return config["half_life"] is not None or config["source"] == "exchange"
 

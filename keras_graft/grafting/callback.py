@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.grafting.arguments import check_arguments
-from keras_graft.grafting.arguments import is_gentle
 from keras_graft.grafting.arguments import source_of
 from keras_graft.grafting.gentle_sources import StepSource
 from keras_graft.grafting.graft_plan import NothingToGraftError
@@ -199,7 +198,8 @@ class GraftCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._moves_in = None
-        if is_gentle(self._config) and not self._steps_per_epoch():
+        moves = isinstance(self._source, StepSource)
+        if moves and not self._steps_per_epoch():
             raise ValueError(
                 "Grafts after every few steps need to know how many steps an "
                 "epoch has, which this data does not say. Give `fit` its "

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.grafting.averages import with_averages
-from keras_graft.grafting.coefficient import graft_coefficient
 from keras_graft.grafting.graft_plan import Site
 from keras_graft.grafting.pull import Course
 from keras_graft.grafting.pull import column
@@ -255,13 +254,12 @@ class PeerPull(MeanPull):
                 self._information_of(kernel) for kernel in site.read(live)
             ]
         self._information = held
-        ring = held[:, list(live)]
+        there = np.isin(np.arange(networks), list(live)).astype("float32")
+        peers = peers_of(tf.constant(there))
+        kept = ring_coefficients(held, peers, *self._settings).numpy()
         return {
-            site.path: [
-                graft_coefficient(row[k], row[k - 1], *self._settings)
-                for k in range(len(live))
-            ]
-            for site, row in zip(kernels, ring, strict=True)
+            site.path: row[list(live)].tolist()
+            for site, row in zip(kernels, kept, strict=True)
         }
 
     def _given(self, number, steps, steps_per_epoch):

@@ -54,6 +54,7 @@ def conv(
     strides: int,
     initializers: Initializers,
     name: str,
+    groups: int = 1,
 ) -> keras.KerasTensor:
     """Convolution without bias, padded by half a kernel on every side."""
     x, padding = _pad(x, kernel_size, strides, name)
@@ -62,6 +63,7 @@ def conv(
         kernel_size,
         strides=strides,
         padding=padding,
+        groups=groups,
         use_bias=False,
         kernel_initializer=initializers(name),
         name=name,

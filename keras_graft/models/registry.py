@@ -17,6 +17,9 @@ _LEAKY_SLOPE = 0.01
 
 _RESNET_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 _IMAGENET_DEPTHS = (18, 34, 50)
+# Depth and growth of those with bottlenecks.
+_DENSENET_BC = ((100, 12), (250, 24), (190, 40))
+_CARDINALITIES = (8, 16)
 
 # name: module of this package, arguments of its function `logits`
 _NETWORKS: dict[str, tuple[str, dict[str, typing.Any]]] = {
@@ -31,6 +34,21 @@ _NETWORKS: dict[str, tuple[str, dict[str, typing.Any]]] = {
     **{
         f"resnet{n}": ("imagenet_resnet", {"depth": n})
         for n in _IMAGENET_DEPTHS
+    },
+    "densenet40_12": (
+        "densenet",
+        {"depth": 40, "growth": 12, "bottleneck": False},
+    ),
+    **{
+        f"densenet{depth}_{growth}": (
+            "densenet",
+            {"depth": depth, "growth": growth, "bottleneck": True},
+        )
+        for depth, growth in _DENSENET_BC
+    },
+    **{
+        f"resnext29_{n}x64": ("resnext", {"cardinality": n})
+        for n in _CARDINALITIES
     },
     "mobilenetv2": ("mobilenetv2", {}),
     "vgg16": ("vgg", {}),

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.optimizers.backbone_rate import BackboneRateAdam
+from keras_graft.optimizers.backbone_rate import BackboneRateSGD
 from keras_graft.optimizers.coupled_sgd import CoupledSGD
 from keras_graft.optimizers.moving_averages import inner_optimizer
 from keras_graft.optimizers.rates import SharedRates
@@ -20,6 +22,8 @@ _TOLD_BY_CONFIG = (
     keras.optimizers.SGD,
     keras.optimizers.Adam,
     keras.optimizers.AdamW,
+    BackboneRateSGD,
+    BackboneRateAdam,
 )
 _SCHEDULES = "keras.optimizers.schedules"
 

@@ -103,7 +103,7 @@ class RetrievalCallback(JudgingCallback):
         self.output = output
         self.batch_size = batch_size
         # What is wrong with identities and ranks is said before training.
-        chance = self._metrics(*(np.zeros((len(p), 1)) for p in self._parts()))
+        chance = self._scored(*(np.zeros((len(p), 1)) for p in self._parts()))
         self.compared = dict.fromkeys(chance, "max")
         self._embedders: list = []
         self._judged_weights: str | None = None
@@ -141,7 +141,7 @@ class RetrievalCallback(JudgingCallback):
             if retired or not all(np.isfinite(side).all() for side in sides):
                 found.append(dict.fromkeys(self.compared, float("nan")))
                 continue
-            found.append(self._metrics(*sides))
+            found.append(self._scored(*sides))
             embedded.append(sides)
         return self._logs(found, self._together(found, embedded))
 
@@ -164,9 +164,9 @@ class RetrievalCallback(JudgingCallback):
         if self.metric == "cosine":
             embedded = [[_of_length_one(s) for s in e] for e in embedded]
         sides = [np.concatenate(side, axis=1) for side in zip(*embedded)]
-        return self._metrics(*sides)
+        return self._scored(*sides)
 
-    def _metrics(self, of_query, of_gallery):
+    def _scored(self, of_query, of_gallery):
         query, gallery = self._parts()
         return retrieval_metrics(
             *(of_query, query.ids, query.cameras),

@@ -9,16 +9,27 @@
 | `lock` | one job at a time in a folder |
 | `signals`, `interruption` | signals end a run at a good moment |
 | `streams` | standard output and error that may be closed under a run |
+| `threads` | how several networks share a processor's cores |
+| `cluster`, `rendezvous`, `door` | the hosts of a job, and how they meet |
+| `teamwork`, `watchdog` | several workers as one run, and no endless wait |
 | `strategy` | devices, replicas, precision |
 | `run` | a run from its flags to its report |
-| `recipe` | settings -> networks and optimizers |
+| `task` | what is of one task alone, and not of every run |
+| `classification`, `recognition` | the tasks |
+| `recipe`, `recognition_recipe` | settings -> networks, losses, distillation |
+| `networks`, `own_models` | `--model` -> networks |
+| `optimizers` | settings -> optimizers |
 | `batches` | settings -> images and their batches |
 | `callbacks` | settings -> callbacks |
 | `resuming`, `run_state` | what a run goes on with, and what is said about it |
+| `costs`, `run_plan` | what a run would cost, counted |
 | `progress` | one bar for the whole run |
+| `csv_tables` | the tables of a run, written and read |
 | `run_logs` | `history.csv` and `coefficients.csv` |
-| `results` | `results.json` and the closing summary |
-| `model_card` | `card.md`: what ships, for model hubs |
+| `image_table` | `images.csv`, and that the images stay the same |
+| `shipped_mean` | the mean of all networks, where that ships |
+| `results`, `retrieval_results` | `results.json` and the closing summary |
+| `model_card`, `embedding_card` | `card.md`: what ships, for model hubs |
 | `run_report` | `report.html` and its pictures |
 
 Nothing here imports TensorFlow before it is needed.

@@ -14,12 +14,13 @@ from keras_graft.data.distinct import mixes_labels
 from keras_graft.data.epoch_dataset import EpochDataset
 from keras_graft.data.names import IMAGE_SOURCES
 from keras_graft.data.names import MIXING
+from keras_graft.data.names import source_of
 
 
 def load_splits(settings: Any) -> data.Splits:
     """Reads the images of a run."""
     reading = {}
-    if settings.dataset.partition(":")[0] in IMAGE_SOURCES:
+    if source_of(settings.dataset) in IMAGE_SOURCES:
         reading = {
             "image_size": settings.image_size,
             "resize": settings.resize,
@@ -63,6 +64,10 @@ def habits(settings: Any) -> list[Habits]:
 
 def one_hot_labels(settings: Any) -> bool:
     """Whether labels are probabilities of classes, not their numbers."""
+    return _mixes_labels(settings) or settings.label_smoothing > 0
+
+
+def _mixes_labels(settings):
     return settings.augment in MIXING or mixes_labels(habits(settings))
 
 
@@ -115,21 +120,22 @@ class TrainingData(EpochDataset):
 
     def from_epoch(self, epoch):
         settings = self._settings
-        return _shared_out(
-            data.training_batches(
-                self._splits.train,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                augment=settings.augment,
-                num_networks=settings.num_networks,
-                batches=settings.batches,
-                num_classes=self._splits.num_classes,
-                initial_epoch=epoch,
-                steps_per_epoch=settings.steps_per_epoch,
-                habits=habits(settings),
-                class_balance=settings.class_balance,
-            )
+        batches = data.training_batches(
+            self._splits.train,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            augment=settings.augment,
+            num_networks=settings.num_networks,
+            batches=settings.batches,
+            num_classes=self._splits.num_classes,
+            initial_epoch=epoch,
+            steps_per_epoch=settings.steps_per_epoch,
+            habits=habits(settings),
+            class_balance=settings.class_balance,
         )
+        if one_hot_labels(settings) and not _mixes_labels(settings):
+            batches = _one_hot(batches, self._splits.num_classes)
+        return _shared_out(batches)
 
 
 def monitored_split(splits: data.Splits) -> data.Split:
@@ -141,10 +147,20 @@ def evaluation_data(settings: Any, splits: data.Splits, split: Any) -> Any:
     """Batches to evaluate on, with the labels that the loss takes."""
     batches = data.evaluation_batches(split, max(settings.batch_size, 256))
     if one_hot_labels(settings):
-        batches = batches.map(
-            lambda x, y: (x, keras.ops.one_hot(y, splits.num_classes))
-        )
+        batches = _one_hot(batches, splits.num_classes)
     return _shared_out(batches)
+
+
+def _one_hot(batches, num_classes):
+    """The same batches with probabilities of classes for labels."""
+
+    def in_batch(x, y, *weights):
+        y = keras.tree.map_structure(
+            lambda labels: tf.one_hot(labels, num_classes), y
+        )
+        return x, y, *weights
+
+    return batches.map(in_batch)
 
 
 def _shared_out(batches):

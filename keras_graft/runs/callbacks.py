@@ -9,8 +9,8 @@ import numpy as np
 from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.runs.optimizers import swa_start
 from keras_graft.runs.progress import Progress
-from keras_graft.runs.recipe import swa_start
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
@@ -27,39 +27,25 @@ def make_graft_callback(settings: Any) -> grafting.GraftCallback | None:
     """The graft that the settings ask for, or None."""
     if not settings.graft:
         return None
-    arguments = {
-        "source": settings.graft_source,
-        "start": settings.graft_start,
-        "stop": settings.graft_stop,
-    }
-    if settings.graft_source == "exchange":
-        arguments["share"] = settings.graft_share
-        arguments["seed"] = settings.seed
-    elif settings.graft_source != "external":
-        arguments["threshold"] = settings.graft_threshold
-    elif settings.graft_target == "peer":
-        arguments["criterion"] = settings.graft_criterion
-        if settings.graft_criterion != "gamma":
-            arguments["amplitude"] = settings.graft_amplitude
-            arguments["slope"] = settings.graft_slope
-    if settings.graft_source in ("external", "exchange"):
-        arguments["blend"] = settings.graft_blend
-    if settings.graft_half_life is not None:
-        arguments["half_life"] = _half_life(settings)
-        arguments["target"] = settings.graft_target
-        arguments["follow_rate"] = settings.graft_follow_rate
-    if is_gentle(settings):
-        arguments["every_steps"] = settings.graft_every_steps
-    else:
-        arguments["every"] = settings.graft_every
-    return grafting.GraftCallback(**arguments)
-
-
-def is_gentle(settings: Any) -> bool:
-    """Whether grafts are small moves between steps."""
-    return (
-        settings.graft_half_life is not None
-        or settings.graft_source == "exchange"
+    # A flag that has no meaning beside the others is at its default, which is
+    # the callback's own.
+    return grafting.GraftCallback(
+        source=settings.graft_source,
+        criterion=settings.graft_criterion,
+        amplitude=settings.graft_amplitude,
+        slope=settings.graft_slope,
+        blend=settings.graft_blend,
+        threshold=settings.graft_threshold,
+        every=settings.graft_every,
+        start=settings.graft_start,
+        stop=settings.graft_stop,
+        half_life=_half_life(settings),
+        every_steps=settings.graft_every_steps,
+        target=settings.graft_target,
+        follow_rate=settings.graft_follow_rate,
+        share=settings.graft_share,
+        # The seed of the run has a meaning without an exchange, too.
+        seed=settings.seed if settings.graft_source == "exchange" else 0,
     )
 
 
@@ -93,6 +79,14 @@ def make_callbacks(
     monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
     callbacks: list = [] if graft is None else [graft]
     callbacks += [*task.judges(), monitor]
+    if settings.early_stopping is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                f"val_{task.score}",
+                mode="max",
+                patience=settings.early_stopping,
+            )
+        )
     if settings.num_networks > 1:
         images, output = task.compared_on(_DIVERGENCE_IMAGES)
         callbacks.append(DivergenceMonitor(images, output=output))
@@ -129,7 +123,7 @@ def make_swa_callback(
         graft is not None
         and settings.graft_stop is None
         and settings.graft_source == "external"
-        and not is_gentle(settings)
+        and settings.graft_half_life is None
     )
     return StochasticWeightAveraging(
         # One epoch at least, however few there are.

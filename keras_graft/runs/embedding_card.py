@@ -1,10 +1,12 @@
 """`card.md` of a run of recognition; see `model_card`."""
 
+import dataclasses
 from typing import Any
 
 from keras_graft.runs import model_card
 from keras_graft.runs.model_card import TO_FILL_IN
 from keras_graft.runs.model_card import dataset_name
+from keras_graft.runs.model_card import model_name
 from keras_graft.runs.model_card import plain
 from keras_graft.runs.model_card import quoted
 from keras_graft.runs.results import MEAN
@@ -25,10 +27,13 @@ def card(results: RetrievalResults, settings: Any) -> str:
         Text that is the same for the same run, wherever it was trained.
     """
     dataset = dataset_name(settings.dataset)
+    model = model_name(settings.model)
+    results = dataclasses.replace(results, model=model)
+    settings = settings._replace(model=model)
     judged = dataset_name(results.judged_on)
     parts = [
         _front_matter(results, judged),
-        f"# {plain(settings.model)} on {plain(dataset)}: embeddings",
+        f"# {plain(model)} on {plain(dataset)}: embeddings",
         _introduction(results, settings),
         "## Use\n\n" + _use(results),
         "## Data\n\n" + _data(results, dataset, judged),

@@ -4,16 +4,14 @@ A run that goes on with other images is another run, although every flag is
 the same.
 """
 
-import csv
-import io
 import pathlib
 from collections.abc import Iterable
 from collections.abc import Sequence
 
-from keras_graft.checks.plain_files import read_plain
 from keras_graft.data.splits import SourceFile
+from keras_graft.runs.csv_tables import table_of
+from keras_graft.runs.csv_tables import write_table
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run_directory import write_atomically
 from keras_graft.structure.printable import printable
 
 # Files of each kind that a message names.
@@ -27,13 +25,8 @@ def write(path: pathlib.Path, files: Sequence[SourceFile]) -> None:
         path: `images.csv` of the run directory.
         files: The files of the run.
     """
-    if not files:
-        return
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(SourceFile._fields)
-    table.writerows(_rows(files))
-    write_atomically(path, text.getvalue())
+    if files:
+        write_table(path, [SourceFile._fields, *_rows(files)])
 
 
 def refuse_other_images(
@@ -51,17 +44,11 @@ def refuse_other_images(
     """
     if not files or not path.exists():
         return
-    try:
-        text = read_plain(path).decode("utf-8")
-        head, *rows = csv.reader(io.StringIO(text, newline=""))
+    remedy = "Restore it, or give another --workdir."
+    with table_of(path, remedy) as (head, *rows):
         if tuple(head) != SourceFile._fields:
             raise ValueError(f"its first line is {','.join(head)}")
-        before = {row.name: row for row in (SourceFile(*row) for row in rows)}
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}). Restore it, or give another "
-            "--workdir."
-        ) from error
+        before = {n: SourceFile(s, c, n, d) for s, c, n, d in rows}
     now = {row.name: row for row in _rows(files)}
     both = [name for name in now if name in before]
     found = [

@@ -4,11 +4,14 @@ Front matter in YAML, of which JSON is a part, so that any name is quoted; then
 Markdown. Nothing of the machine is in it, since it is there to be published.
 """
 
+import dataclasses
 import json
 import os
 from typing import Any
 
 from keras_graft import flags
+from keras_graft.data.names import IMAGE_SOURCES
+from keras_graft.data.names import source_of
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
 from keras_graft.structure.printable import printable
@@ -28,9 +31,12 @@ def card(results: RunResults, settings: Any) -> str:
         Text that is the same for the same run, wherever it was trained.
     """
     dataset = dataset_name(settings.dataset)
+    model = model_name(settings.model)
+    results = dataclasses.replace(results, model=model)
+    settings = settings._replace(model=model)
     parts = [
         _front_matter(results, dataset),
-        f"# {plain(settings.model)} on {plain(dataset)}",
+        f"# {plain(model)} on {plain(dataset)}",
         _introduction(results, settings),
         "## Use\n\n" + _use(results),
         "## Data\n\n" + _data(results, settings, dataset),
@@ -63,6 +69,11 @@ def dataset_name(name: str) -> str:
     """The name of a dataset without the place of a folder."""
     source, colon, path = name.partition(":")
     return printable(f"{source}:{os.path.basename(path)}" if colon else name)
+
+
+def model_name(name: str) -> str:
+    """The name of an architecture without the place of a file."""
+    return _file_name(name) if name.endswith(".keras") else dataset_name(name)
 
 
 def _file_name(path):
@@ -155,8 +166,11 @@ def _use(results):
 def _data(results, settings, dataset):
     shape = "x".join(map(str, results.input["shape"]))
     text = f"{plain(dataset)}, as images of {shape} (height, width, channels)."
-    if ":" in settings.dataset:
-        text += f" Brought to that size by `--resize={settings.resize}`."
+    if source_of(settings.dataset) in IMAGE_SOURCES:
+        text += f" Brought to that size by `--resize={settings.resize}`"
+        if settings.augment == "resized_crop":
+            text += ", to train on by random parts of them"
+        text += "."
     return text + f"\n\nWhere the images are from, and of what: {TO_FILL_IN}."
 
 

@@ -4,12 +4,14 @@ from typing import Any
 
 import keras
 
-from keras_graft import models
 from keras_graft import recognition
 from keras_graft.data.splits import pixel_statistics
 from keras_graft.recognition.networks import feature_extractor
 from keras_graft.runs import recipe
 from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.networks import build
+from keras_graft.runs.networks import network_seed
+from keras_graft.runs.own_models import load
 from keras_graft.structure.conv_layers import structure_differences
 from keras_graft.trainer import GraftTrainer
 
@@ -41,10 +43,29 @@ def make_trainer(
         RunError: If a file that a flag names cannot be used.
         ValueError: If the settings do not fit the images.
     """
-    pixels = pixel_statistics(train.images)
+    seeds = [
+        network_seed(settings.seed, k) for k in range(settings.num_networks)
+    ]
+    backbones = build(
+        settings.model,
+        # What classifies is not taken over.
+        2,
+        tuple(train.images.shape[1:]),
+        seeds,
+        *pixel_statistics(train.images),
+    )
     networks = [
-        _network(settings, train, pixels, recipe.network_seed(settings.seed, k))
-        for k in range(settings.num_networks)
+        recognition.embedding_network(
+            backbone,
+            train.num_identities,
+            pooling=settings.pooling,
+            neck=settings.neck,
+            embedding_size=settings.embedding_size,
+            last_stride_1=settings.last_stride_1,
+            features="features" in outputs_of(settings),
+            seed=seed,
+        )
+        for backbone, seed in zip(backbones, seeds, strict=True)
     ]
     if settings.initial_network is not None:
         _begin_with(networks, settings.initial_network)
@@ -55,7 +76,11 @@ def make_trainer(
         terms.append(
             recognition.SimilarityDistillation(settings.similarity_weight)
         )
-    losses, weights = {"logits": _identity_loss(settings)}, {"logits": 1.0}
+    smoothing = settings.label_smoothing
+    losses, weights = (
+        {"logits": recipe.loss(smoothing > 0, smoothing)},
+        {"logits": 1.0},
+    )
     if settings.metric_loss != "none":
         losses["features"] = _METRIC_LOSSES[settings.metric_loss]()
         weights["features"] = settings.metric_loss_weight
@@ -70,39 +95,9 @@ def make_trainer(
     )
 
 
-def _network(settings, train, pixels, seed):
-    backbone = models.build(
-        settings.model,
-        # What classifies is not taken over.
-        num_classes=2,
-        input_shape=train.images.shape[1:],
-        seed=seed,
-        pixel_mean=pixels[0],
-        pixel_std=pixels[1],
-    )
-    return recognition.embedding_network(
-        backbone,
-        train.num_identities,
-        pooling=settings.pooling,
-        neck=settings.neck,
-        embedding_size=settings.embedding_size,
-        last_stride_1=settings.last_stride_1,
-        features="features" in outputs_of(settings),
-        seed=seed,
-    )
-
-
-def _identity_loss(settings):
-    if not settings.label_smoothing:
-        return recipe.loss()
-    return keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=settings.label_smoothing
-    )
-
-
 def _begin_with(networks, path):
     """Gives networks the weights of a saved one, or those of its backbone."""
-    initial = recipe.loaded(path, "initial_network")
+    initial = load(path, "initial_network")
     if isinstance(initial.output, dict):
         parts = networks
     else:
@@ -126,7 +121,7 @@ def _backbone(network):
 
 
 def _teacher(path, network):
-    teacher = recipe.loaded(path, "teachers")
+    teacher = load(path, "teachers")
     given = getattr(teacher, "output", None)
     if not isinstance(given, dict) or not {"logits", "embedding"} <= set(given):
         raise RunError(

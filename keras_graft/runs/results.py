@@ -1,29 +1,25 @@
 """What a run found: `results.json` and the closing summary."""
 
-import contextlib
-import csv
 import dataclasses
-import io
 import json
 import math
 import pathlib
-from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 
-from keras_graft.checks.plain_files import read_plain
 from keras_graft.data.names import SCORES
-from keras_graft.runs.exit_codes import RunError
+from keras_graft.runs.csv_tables import table_of
 
+# By whether there is a validation split; what was chosen stands in the gaps.
 _PROTOCOL = {
     True: (
-        "Shipped network chosen on a validation split cut from the training "
-        "set; test set used once, after the last epoch."
+        "Validation split cut from the training set: {chosen} chosen on it; "
+        "test set used once, after the last epoch."
     ),
     False: (
-        "No validation split: the shipped network and best_epoch were chosen "
-        "on the test set, as in the paper. Such an accuracy is optimistic."
+        "No validation split: {chosen} chosen on the test set, as in the "
+        "paper. {accuracy} is optimistic."
     ),
 }
 AVERAGED = (
@@ -31,9 +27,10 @@ AVERAGED = (
     "best_epoch and the history are of the weights before averaging."
 )
 SHIPS_MEAN = (
-    "What is shipped is the mean of all live networks' weights; best_epoch is "
-    "of the best network."
+    "What is shipped is the mean of all live networks' weights; none of them "
+    "was chosen."
 )
+STOPPED = "Stopped after {} epochs: the validation {} had not risen for {}."
 _NO_BEST = "No accuracy of network_{} is a number, so that best_epoch is null."
 # Stands for the name of the shipped network.
 MEAN = "mean"
@@ -69,6 +66,7 @@ class RunResults:
     model: str
     num_networks: int
     epochs: int
+    trained_epochs: int
     seed: int
     seconds: float
     selected: str
@@ -100,26 +98,6 @@ def read_history(path: pathlib.Path) -> dict[str, list[float]]:
             name: [float(value) for value in column]
             for name, column in zip(names, columns, strict=True)
         }
-
-
-@contextlib.contextmanager
-def table_of(path: pathlib.Path) -> Iterator[Iterator[list[str]]]:
-    """The rows of a table of a run, and errors in the reading named.
-
-    Args:
-        path: The CSV file.
-
-    Raises:
-        RunError: If it cannot be read.
-    """
-    try:
-        text = read_plain(path).decode("utf-8")
-        yield csv.reader(io.StringIO(text, newline=""))
-    except (OSError, ValueError, csv.Error) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}). Move it away: the same command "
-            "goes on without it."
-        ) from error
 
 
 def best_epoch(by_epoch: Sequence[float]) -> int | None:
@@ -173,6 +151,7 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
     validated = splits.validation is not None
     chosen_by = history[f"val_network_{selected}_accuracy"]
     best = best_epoch(chosen_by)
+    done = len(chosen_by)
     accuracies = [
         float(test_logs[f"network_{k}_accuracy"])
         for k in range(settings.num_networks)
@@ -190,14 +169,21 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
     notes = [AVERAGED.format(averaged)] if averaged else []
     if best is None:
         notes = [*notes, _NO_BEST.format(selected)]
+    if done < settings.epochs:
+        notes = [
+            *notes,
+            STOPPED.format(done, "accuracy", settings.early_stopping),
+        ]
     ships_mean = measured.mean_logs is not None
     if ships_mean:
         notes = [SHIPS_MEAN, *notes]
+    notes = [_protocol(validated, single, ships_mean), *notes]
     return RunResults(
         dataset=settings.dataset,
         model=settings.model,
         num_networks=settings.num_networks,
         epochs=settings.epochs,
+        trained_epochs=done,
         seed=settings.seed,
         seconds=round(measured.seconds, 1),
         selected=MEAN if ships_mean else f"network_{selected}",
@@ -224,8 +210,18 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         class_names=(
             None if splits.class_names is None else list(splits.class_names)
         ),
-        protocol=" ".join([_PROTOCOL[validated], *notes, *measured.notes]),
+        protocol=" ".join([*notes, *measured.notes]),
     )
+
+
+def _protocol(validated, single, ships_mean):
+    chosen, accuracy = "best_epoch was", "best_epoch_test_accuracy"
+    if ships_mean:
+        chosen = "best_epoch and the network that it is of were"
+    elif not single:
+        chosen = "the shipped network and best_epoch were"
+        accuracy = "Such an accuracy"
+    return _PROTOCOL[validated].format(chosen=chosen, accuracy=accuracy)
 
 
 def summary(

@@ -12,18 +12,19 @@ from keras_graft.data.names import SCORES
 from keras_graft.runs.results import AVERAGED
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import SHIPS_MEAN
+from keras_graft.runs.results import STOPPED
 from keras_graft.runs.results import Measured
 from keras_graft.runs.results import best_epoch
 
 METRICS = ("mAP", "mINP", "rank_1", "rank_5", "rank_10")
 _PROTOCOL = {
     True: (
-        "Shipped network chosen on identities held out of the training set; "
+        "Identities held out of the training set: {chosen} chosen on them; "
         "query and gallery used once, after the last epoch."
     ),
     False: (
-        "No identities held out: the shipped network and best_epoch were "
-        "chosen on query and gallery. Such a number is optimistic."
+        "No identities held out: {chosen} chosen on query and gallery, for "
+        "which {number} is optimistic."
     ),
 }
 _NO_BEST = "No mAP of network_{} is a number, so that best_epoch is null."
@@ -68,6 +69,7 @@ class RetrievalResults:
     model: str
     num_networks: int
     epochs: int
+    trained_epochs: int
     seed: int
     seconds: float
     selected: str
@@ -110,6 +112,7 @@ def run_results(
     settings, selected = task.settings, measured.selected
     chosen_by = measured.history[f"val_network_{selected}_mAP"]
     best = best_epoch(chosen_by)
+    done = len(chosen_by)
     networks = [
         RetrievalNetwork(
             name=f"network_{k}",
@@ -124,6 +127,8 @@ def run_results(
     notes = [AVERAGED.format(measured.averaged)] if measured.averaged else []
     if best is None:
         notes = [*notes, _NO_BEST.format(selected)]
+    if done < settings.epochs:
+        notes = [*notes, STOPPED.format(done, "mAP", settings.early_stopping)]
     if ships_mean:
         notes = [SHIPS_MEAN, *notes]
     shipped = _of(measured.test_logs, f"network_{selected}_")
@@ -138,6 +143,7 @@ def run_results(
         model=settings.model,
         num_networks=settings.num_networks,
         epochs=settings.epochs,
+        trained_epochs=done,
         seed=settings.seed,
         seconds=round(measured.seconds, 1),
         selected=MEAN if ships_mean else f"network_{selected}",
@@ -163,10 +169,24 @@ def run_results(
             "metric": "cosine",
         },
         protocol=" ".join(
-            [_PROTOCOL[task.is_validated], *people.notes, *notes]
+            [
+                _protocol(task.is_validated, settings.num_networks, ships_mean),
+                *people.notes,
+                *notes,
+            ]
             + list(measured.notes)
         ),
     )
+
+
+def _protocol(validated, num_networks, ships_mean):
+    chosen, number = "best_epoch was", "best_epoch_mAP"
+    if ships_mean:
+        chosen = "best_epoch and the network that it is of were"
+    elif num_networks > 1:
+        chosen = "the shipped network and best_epoch were"
+        number = "such a number"
+    return _PROTOCOL[validated].format(chosen=chosen, number=number)
 
 
 def _of(logs, prefix):

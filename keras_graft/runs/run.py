@@ -72,7 +72,10 @@ def run(settings, signals, cluster=None, owns_process=False):
     from keras_graft.runs import teamwork
 
     team = None if settings.plan else cluster
-    with teamwork.team(team, settings, signals) as watch:
+    with (
+        teamwork.team(team, settings, signals) as watch,
+        out_of_memory_named(settings),
+    ):
         task = _task(settings, cluster)
         image_table.refuse_other_images(directory.images, task.files)
         teamwork.refuse_other_runs(strategy, flags_text, task)
@@ -169,6 +172,8 @@ class _Job:
     writes: bool
 
 
+@lost_images_named()
+@checkpoint_errors_named()
 def _train(job):
     from keras_graft.optimizers.network_optimizers import steps_taken
     from keras_graft.runs import image_table
@@ -191,12 +196,7 @@ def _train(job):
     callbacks, monitor = make_callbacks(
         task, job.directory, job.graft, job.writes
     )
-    with (
-        job.signals.deferred(),
-        out_of_memory_named(settings),
-        lost_images_named(),
-        checkpoint_errors_named(),
-    ):
+    with job.signals.deferred():
         trainer.fit(
             task.training_data,
             epochs=settings.epochs,
@@ -291,8 +291,9 @@ def _finish(job, monitor, test_logs, seconds, notes, swa):
     )
     shipped = task.shipped(network)
     found = task.results(measured, shipped)
-    for k, one in enumerate(trainer.networks):
-        directory.save_network(one, directory.network(k))
+    files = directory.networks(trainer.num_networks)
+    for one, file in zip(trainer.networks, files, strict=True):
+        directory.save_network(one, file)
     directory.save_network(shipped, directory.shipped)
     about = task.beside_shipped(found)
     if about is not None:

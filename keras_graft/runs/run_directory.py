@@ -66,9 +66,14 @@ class RunDirectory:
         # Files of a finished run that `is_finished` did not find.
         self.gone: list[str] = []
 
-    def network(self, k: int) -> pathlib.Path:
-        """The file of network k."""
-        return self.path / f"network_{k}.keras"
+    def networks(self, count: int) -> list[pathlib.Path]:
+        """The files of so many networks."""
+        return [self.path / f"network_{k}.keras" for k in range(count)]
+
+    def _own_paths(self):
+        """All that a run writes, but for its networks."""
+        paths = [p for p in vars(self).values() if isinstance(p, pathlib.Path)]
+        return [path for path in paths if path != self.path]
 
     def is_finished(self, settings: Any, flags_text: str) -> bool:
         """Looks at what the folder holds, before anything is made.
@@ -127,10 +132,7 @@ class RunDirectory:
 
     def _refuse_other_kinds(self, num_networks):
         """Refuses a pipe, a folder or the like in the place of a file."""
-        networks = [self.network(k) for k in range(num_networks)]
-        for path in (*vars(self).values(), *networks):
-            if not isinstance(path, pathlib.Path) or path == self.path:
-                continue
+        for path in (*self._own_paths(), *self.networks(num_networks)):
             kind = other_kind(path)
             if path in (self.tensorboard, self.checkpoints):
                 if os.path.exists(path) and kind != _FOLDER:
@@ -165,7 +167,7 @@ class RunDirectory:
             self.history,
             self.report,
             self.shipped,
-            *(self.network(k) for k in range(num_networks)),
+            *self.networks(num_networks),
         ]
         return [path.name for path in paths if not _is_whole(path)]
 
@@ -247,11 +249,7 @@ class RunDirectory:
         """Refuses a folder without a run whose files a run would replace."""
         if self._holds_a_run():
             return
-        own = {
-            path.name
-            for path in vars(self).values()
-            if isinstance(path, pathlib.Path)
-        }
+        own = {path.name for path in self._own_paths()}
         replaced = [
             name
             for name in self._names_of_others()

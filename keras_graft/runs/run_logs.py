@@ -4,17 +4,21 @@ So a resumed run neither repeats a row nor keeps one of an epoch that it has
 to repeat, and a file is never cut off in the middle of a row.
 """
 
-import csv
-import io
 import pathlib
-from collections.abc import Iterable
-from collections.abc import Sequence
+from typing import Annotated
 from typing import Any
 
+import msgspec
+
 from keras_graft.checkpoint.strict_json import check
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.csv_tables import write_table
 from keras_graft.trainer.callback_order import Stage
 from keras_graft.trainer.callback_order import StagedCallback
+
+# As it is written below.
+_Coefficient = Annotated[
+    str, msgspec.Meta(pattern=r"^(nan|-?inf|-?\d+\.\d{6})\Z")
+]
 
 
 class HistoryLogger(StagedCallback):
@@ -45,7 +49,7 @@ class HistoryLogger(StagedCallback):
         count = len(history.epoch)
         columns = [_of_all_epochs(history.history[n], count) for n in names]
         rows = zip(history.epoch, *columns, strict=True)
-        _write(self._path, [["epoch", *names], *rows])
+        write_table(self._path, [["epoch", *names], *rows])
 
 
 class CoefficientLogger(StagedCallback):
@@ -73,46 +77,24 @@ class CoefficientLogger(StagedCallback):
             # A network that was passed over has none.
             cells = [f"{next(values):.6f}" if k else "nan" for k in live]
             self._rows.append([epoch, kernel, *cells])
-        _write(self._path, self._rows)
+        write_table(self._path, self._rows)
 
     def on_train_end(self, logs=None):
         # As above.
         if self._rows:
-            _write(self._path, self._rows)
+            write_table(self._path, self._rows)
 
     def get_state(self):
         return {"rows": self._rows}
 
     def set_state(self, state):
-        rows = check(state["rows"], list[list[int | str]], "rows")
-        columns = 2 + len(self.model.status)
-        for i, row in enumerate(rows):
-            if len(row) != columns or not _is_row(*row, self.params["epochs"]):
-                raise ValueError(
-                    f"rows[{i}] must be an epoch of the run, a kernel and "
-                    f"{columns - 2} numbers as texts; it is {row}"
-                )
-        self._rows = rows
-
-
-def _is_row(epoch, kernel, *rest):
-    *cells, epochs = rest
-    if type(epoch) is not int or not 0 <= epoch < epochs:
-        return False
-    if not all(isinstance(text, str) for text in (kernel, *cells)):
-        return False
-    try:
-        return len([float(cell) for cell in cells]) > 0
-    except ValueError:
-        return False
+        last = self.params["epochs"] - 1
+        epoch = Annotated[int, msgspec.Meta(ge=0, le=last)]
+        cells = [_Coefficient] * len(self.model.status)
+        row: Any = tuple[epoch, str, *cells]  # type: ignore[valid-type]
+        self._rows = list(map(list, check(state["rows"], list[row], "rows")))
 
 
 def _of_all_epochs(values, count):
     """A log that older versions did not write has none for their epochs."""
     return [*[float("nan")] * (count - len(values)), *map(float, values)]
-
-
-def _write(path: pathlib.Path, rows: Iterable[Sequence]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_atomically(path, text.getvalue())

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_graft.checks import packages
+from keras_graft.runs.csv_tables import table_of
+from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
-from keras_graft.runs.results import table_of
 
 NO_PICTURES = (
     "The report has no pictures: matplotlib is not installed. "
@@ -50,7 +51,7 @@ def report_html(
         A page that needs nothing beside it.
     """
     parts = [
-        f"<p>{results.selected} is shipped: test accuracy "
+        f"<p>{_shipped(results)} is shipped: test accuracy "
         f"<b>{results.test_accuracy:.4f}</b> after {results.epochs} epochs "
         f"({results.seconds:.0f} s). {html.escape(results.protocol)}</p>",
         _table(results),
@@ -159,6 +160,12 @@ def _pictures(results, history, coefficients):
             )
         )
     return parts
+
+
+def _shipped(results):
+    if results.selected == MEAN:
+        return "The mean of the networks' weights"
+    return results.selected
 
 
 def _validated(results):

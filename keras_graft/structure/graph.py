@@ -64,6 +64,15 @@ def sublayers(layer: Any) -> list[keras.layers.Layer]:
     return list(getattr(layer, "_layers", ()))
 
 
+def own_metrics(layer: Any) -> list[keras.metrics.Metric]:
+    """The metrics that are attributes of a layer or a model itself.
+
+    What a model was compiled with is none of them.
+    """
+    # `metrics` has those of sublayers and of `compile` too.
+    return list(getattr(layer, "_metrics", ()))
+
+
 def mask_of(tensor: Any) -> Any:
     """The mask that Keras' layers hand on beside a tensor, or None."""
     return getattr(tensor, "_keras_mask", None)

@@ -72,12 +72,11 @@ class CompileArguments:
             # It asks for the compiled loss.
             network.compile(loss=self.loss, loss_weights=self.loss_weights)
         return Scoring(
-            len(networks),
+            networks,
             self.loss,
             self.loss_weights,
             self.metrics,
             self.weighted_metrics,
-            getattr(networks[0], "output_names", None),
         )
 
     def scaled_optimizers(

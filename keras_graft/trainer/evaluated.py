@@ -27,9 +27,8 @@ class Evaluated(Ensemble):
         """`"loss"` and the compiled metrics, these once they are built."""
         if self._preparation is None:
             return ["loss"]
-        # One network's logs are Keras' own.
-        logs = self._scoring.scorers[0].get_metrics_result()
-        return ["loss", *(name for name in logs if name != "loss")]
+        names = self._scoring.names
+        return ["loss", *(name for name in names if name != "loss")]
 
     def evaluate(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import scipy.sparse
 import tensorflow as tf
 
 from keras_graft.checks.numbers import is_whole
@@ -236,4 +237,9 @@ def first_of(array):
         return tf.sparse.slice(array, tf.zeros_like(size), size)
     if isinstance(array, tf.RaggedTensor):
         return array[:1]
+    if scipy.sparse.issparse(array):
+        # Not every format has rows.
+        first = array.tocsr()[:1].tocoo()
+        places = np.stack([first.row, first.col], axis=1).astype("int64")
+        return tf.SparseTensor(places, first.data, first.shape)
     return tf.convert_to_tensor(array[:1])

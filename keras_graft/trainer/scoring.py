@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_graft.structure.held_metrics import held_metrics
+from keras_graft.structure.held_metrics import held_results
 from keras_graft.trainer.copies import loss_copies
 from keras_graft.trainer.copies import loss_variables
 from keras_graft.trainer.scorer import Scorer
@@ -38,27 +40,21 @@ class Scoring:
     A plain object, so that Keras neither tracks nor saves what it holds.
 
     Args:
-        num_networks: N.
+        networks: N models; metrics that they or their layers hold are in the
+            logs too.
         loss: As for `keras.Model.compile`; one with variables of its own is
             copied for each network.
         loss_weights: As for `keras.Model.compile`.
         metrics: As for `keras.Model.compile`; each network and the ensemble
             get copies.
         weighted_metrics: Likewise.
-        output_names: Names of the networks' outputs where they tell them.
     """
 
-    def __init__(
-        self,
-        num_networks,
-        loss,
-        loss_weights,
-        metrics,
-        weighted_metrics,
-        output_names=None,
-    ):
-        others = (loss_weights, metrics, weighted_metrics, output_names)
-        losses = loss_copies(loss, num_networks)
+    def __init__(self, networks, loss, loss_weights, metrics, weighted_metrics):
+        self._networks = list(networks)
+        names = getattr(networks[0], "output_names", None)
+        others = (loss_weights, metrics, weighted_metrics, names)
+        losses = loss_copies(loss, len(networks))
         self.scorers = [Scorer(each, *others) for each in losses]
         self.ensemble = Scorer(loss, *others)
         # By network what its loss keeps from step to step.
@@ -73,7 +69,7 @@ class Scoring:
         self.dropped = keras.metrics.Sum(name="dropped_examples")
         self.network_losses = [
             keras.metrics.Mean(name=f"network_{k}_loss")
-            for k in range(num_networks)
+            for k in range(len(networks))
         ]
 
     @property
@@ -84,6 +80,22 @@ class Scoring:
             self._ensemble_examples,
             *self.network_losses,
             *(m for s in [*self.scorers, self.ensemble] for m in s.metrics),
+            *(m for network in self._networks for m in held_metrics(network)),
+        ]
+
+    def kept_by_step(self, k: int) -> list[keras.Variable]:
+        """What a step of network k changes beside the network itself."""
+        held = held_metrics(self._networks[k])
+        variables = [v for metric in held for v in metric.variables]
+        return [*self.loss_variables[k], *variables]
+
+    @property
+    def names(self) -> list[str]:
+        """Of what one network's logs have, as Keras' own."""
+        held = held_metrics(self._networks[0])
+        return [
+            *self.scorers[0].get_metrics_result(),
+            *held_results([held])[0],
         ]
 
     def build_from(self, y: Any, output: Any, sample_weight: Any) -> None:
@@ -124,11 +136,12 @@ class Scoring:
 
     def compiled_metrics(self) -> list[keras.metrics.Metric]:
         """The metrics of the first network, as Keras has made them."""
-        return [
+        compiled = [
             metric
             for group in self.scorers[0].metrics
             for metric in getattr(group, "metrics", [])
         ]
+        return [*compiled, *held_metrics(self._networks[0])]
 
     def supervised_loss(
         self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any
@@ -269,7 +282,11 @@ class Scoring:
         }
         for tracker in self.network_losses:
             logs[tracker.name] = _mean_or_nan(tracker)
-        scores = [compiled_results(scorer) for scorer in self.scorers]
+        held = held_results([held_metrics(n) for n in self._networks])
+        scores = [
+            compiled_results(scorer) | of_network
+            for scorer, of_network in zip(self.scorers, held, strict=True)
+        ]
         ensemble = compiled_results(self.ensemble)
         scored = self._ensemble_examples.result() > 0
         of_networks = tf.stack([logs[t.name] for t in self.network_losses])
@@ -277,13 +294,14 @@ class Scoring:
         told &= (lost == 0) & ((live > 0) | tf.math.is_finite(of_networks))
         among = told & (live > 0)
         among = tf.where(tf.reduce_any(among), among, told)
-        for name in scores[0]:
-            logs[name] = _mean_over(among, [s[name] for s in scores])
-            for k, score in enumerate(scores):
-                logs[f"network_{k}_{name}"] = _or_nan(told[k], score[name])
-            if name not in ensemble:
-                continue  # The loss of a head: an ensemble has none.
-            logs[f"ensemble_{name}"] = _or_nan(scored, ensemble[name])
+        for name in dict.fromkeys(name for score in scores for name in score):
+            of_name = {k: s[name] for k, s in enumerate(scores) if name in s}
+            if len(of_name) == len(scores):
+                logs[name] = _mean_over(among, list(of_name.values()))
+            for k, score in of_name.items():
+                logs[f"network_{k}_{name}"] = _or_nan(told[k], score)
+            if name in ensemble:  # It has no losses of heads.
+                logs[f"ensemble_{name}"] = _or_nan(scored, ensemble[name])
         return logs
 
 

@@ -94,8 +94,8 @@ def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
         batch = Batch.of(data, len(networks), parts.num_replicas)
         kept = evenly_split(batch.size)
         before = snapshots(networks, optimizers)
-        of_losses = parts.scoring.loss_variables
-        losses_before = [values(variables) for variables in of_losses]
+        beside = [parts.scoring.kept_by_step(k) for k in range(len(networks))]
+        beside_before = [values(variables) for variables in beside]
         with tapes_of(networks) as tapes:
             with own_random_numbers(networks):
                 predictions = _forward(parts, batch, training=True)
@@ -119,9 +119,9 @@ def train_step(parts: StepParts, data: Any) -> dict[str, tf.Tensor]:
             losses.live,
             predictions.shared,
         )
-        for k, variables in enumerate(of_losses):
+        for k, variables in enumerate(beside):
             keep_where(
-                taken[1][k], variables, values(variables), losses_before[k]
+                taken[1][k], variables, values(variables), beside_before[k]
             )
         parts.health.record(finite, kept)
         parts.health.skipped.record(

@@ -165,6 +165,7 @@ def trained(fused):
     return trainer, logs
 
 
+@pytest.mark.slow
 def test_two_epochs_give_the_weights_of_the_stock_layer():
     fused, fused_logs = trained(True)
     stock, stock_logs = trained(False)

@@ -25,6 +25,7 @@ def operations(trainer, images):
     return {node.op for node in nodes}
 
 
+@pytest.mark.slow
 def test_a_trainer_is_accelerated_unless_told(images):
     fused = {
         accelerate: "FusedBatchNormV3"
@@ -38,7 +39,12 @@ def test_a_trainer_is_accelerated_unless_told(images):
 
 
 @pytest.mark.parametrize(
-    "module, version", [(keras, "3.16.0"), (keras, "4.0.0"), (tf, "2.22.1")]
+    "module, version",
+    [
+        (keras, "3.16.0"),
+        pytest.param(keras, "4.0.0", marks=pytest.mark.slow),
+        pytest.param(tf, "2.22.1", marks=pytest.mark.slow),
+    ],
 )
 def test_another_version_trains_without_and_says_so_once(
     images, monkeypatch, caplog, module, version

@@ -17,6 +17,7 @@ def test_images_are_shaped_like_cifar():
     assert labels.dtype == np.int32
     assert set(labels) <= set(range(10))
     assert (images != synthetic_images(50, seed=1)[0]).any()
+    assert synthetic_images(2, seed=0, size=48)[0].shape == (2, 48, 48, 3)
 
 
 def test_epoch_without_a_whole_batch_is_refused():
@@ -24,11 +25,26 @@ def test_epoch_without_a_whole_batch_is_refused():
         Workload(2, "resnet8", train_images=100)
 
 
+def test_images_that_no_patches_fill_are_refused():
+    with pytest.raises(ValueError, match="multiple of 4. Received: 30"):
+        Workload(2, "resnet8", image_size=30)
+
+
+def test_sides_of_older_versions_are_not_told_what_they_do_not_know():
+    config = Workload(2, "resnet8").config()
+    assert config["flags"] == ()
+    assert "image_size" not in config
+    larger = Workload(2, "resnet8", image_size=64)
+    assert Workload(**larger.config()) == larger
+
+
 def test_ways_to_share_the_machine():
     shared = {(m.at_once, m.threads) for m in candidate_modes(4, 2)}
     assert shared == {(1, 2), (2, 1), (4, 1)}
     shared = {(m.at_once, m.threads) for m in candidate_modes(4, 16)}
     assert shared == {(1, 16), (2, 8), (4, 4), (4, 1)}
+    assert {m.channels_last for m in candidate_modes(4, 2)} == {False, True}
+    assert {m.channels_last for m in candidate_modes(4, 2, True)} == {True}
     assert str(Mode(1, 2, True)) == ("1 at once, 2 threads each, channels last")
 
 
@@ -75,7 +91,9 @@ def test_rival_grafts_as_the_reference_does():
         torch.testing.assert_close(own.state_dict()[name], expected)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
+@pytest.mark.parametrize(
+    "name", ["resnet20", "mobilenetv2", "resnet18", "resnet50"]
+)
 def test_rival_trains_networks_of_the_same_size(name):
     pytest.importorskip("torch")
     from measuring import torch_models

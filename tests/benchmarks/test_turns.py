@@ -26,6 +26,18 @@ def test_sides_take_turns_forwards_and_backwards():
     }
 
 
+def test_what_was_found_is_kept_after_each_round():
+    kept = []
+    interleave(
+        {"a": lambda: 1, "b": lambda: 2},
+        2,
+        Deadline(60),
+        lambda line: None,
+        lambda found: kept.append({k: list(v) for k, v in found.items()}),
+    )
+    assert kept == [{"a": [1], "b": [2]}, {"a": [1, 1], "b": [2, 2]}]
+
+
 def test_no_round_begins_that_would_end_late():
     lines = []
     turns = {"slow": lambda: time.sleep(0.2)}

@@ -105,6 +105,7 @@ def test_finished_study_does_nothing_but_its_report(finished, monkeypatch):
     assert records.read(study.folder / "records.json") == found
 
 
+@pytest.mark.slow
 def test_records_alone_continue_a_study(finished, tmp_path, monkeypatch):
     study, _, _, found = finished
     names = ("single", "swa", "ensemble", "mutual")

@@ -11,7 +11,7 @@ from keras_graft.compare import arms
 from keras_graft.compare import outcomes
 from keras_graft.compare import records
 from keras_graft.compare import study as studies
-from keras_graft.runs import recipe
+from keras_graft.runs import optimizers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ALL = tuple(arms.ARMS)
@@ -128,7 +128,7 @@ def test_a_fork_goes_on_at_the_rate_of_its_trunk(tmp_path, schedule):
         names=("fork_late",),
     )
     trunk, fork = settings_by_run(study).values()
-    course = recipe.schedule(0.2, schedule, 640, 1)
+    course = optimizers.schedule(0.2, schedule, 640, 1)
     end = course(trunk.epochs) if callable(course) else course
     assert fork.learning_rate == pytest.approx(float(end))
 

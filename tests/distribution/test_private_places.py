@@ -127,6 +127,23 @@ def layers_of_a_layer():
     assert list(block._layers) == [block.inner]
 
 
+def metrics_of_a_layer():
+    class Watched(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mean = keras.metrics.Mean()
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.watched, self.sum = Watched(), keras.metrics.Sum()
+
+    model = Model()
+    model.compile("sgd", "mse", metrics=["mae"])
+    assert list(model._metrics) == [model.sum]
+    assert list(model.watched._metrics) == [model.watched.mean]
+
+
 def mask_of_a_tensor():
     masked = keras.layers.Masking()(np.array([[[0.0], [1.0]]]))
     assert np.asarray(masked._keras_mask).tolist() == [[False, True]]
@@ -268,6 +285,7 @@ CANARIES = {
     "_inbound_nodes": calls_of_a_layer,
     "_keras_history": maker_of_a_tensor,
     "_layers": layers_of_a_layer,
+    "_metrics": metrics_of_a_layer,
     "_keras_mask": mask_of_a_tensor,
     "_trainable_variables": variables_of_an_optimizer,
     "_get_variable_index": variables_of_an_optimizer,

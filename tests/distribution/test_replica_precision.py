@@ -78,6 +78,7 @@ def test_float16_overflow_on_any_replica_skips_that_network_on_all(
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
+@pytest.mark.slow
 def test_bfloat16_trains_on_two_replicas_as_on_one(
     images, two_replicas, policy
 ):

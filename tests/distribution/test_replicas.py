@@ -253,6 +253,7 @@ def test_what_works_on_one_replica_only_is_refused(
 
 
 # Last, since it waits for the other process.
+@pytest.mark.slow
 def test_four_replicas_change_nothing_but_the_speed(one_replica, four_replicas):
     assert_same_numbers(four_replicas(), one_replica)
     # Otherwise the runs with grafts were compared before they learned.

@@ -49,8 +49,8 @@ def data():
     [
         (frozen_base, "external"),
         (perceptron, "internal"),
-        (recurrent, "noise"),
-        (frozen_base, "exchange"),
+        pytest.param(recurrent, "noise", marks=pytest.mark.slow),
+        pytest.param(frozen_base, "exchange", marks=pytest.mark.slow),
     ],
 )
 def test_it_is_said_once_and_training_goes_on(data, caplog, make, source):

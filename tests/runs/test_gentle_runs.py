@@ -15,6 +15,7 @@ from keras_graft.runs.results import read_history
 SMALL = ("--train_examples=160", "--num_networks=2", "--batch_size=32")
 
 
+@pytest.mark.slow
 def test_a_run_ships_the_mean_of_its_networks(tmp_path, capsys):
     gentle = ("--graft_half_life=0.5", "--graft_every_steps=2")
     mean = ("--graft_target=mean", "--ship=mean", "--swa_start=0.5")
@@ -78,3 +79,5 @@ def test_flags_make_the_graft_that_they_name():
     wanted = {"source": "exchange", "share": 0.001, "seed": 3, "every_steps": 5}
     assert wanted.items() <= found.items()
     assert graft_of()["half_life"] is None
+    found = graft_of("--graft_source=internal", "--graft_threshold=2")
+    assert {"source": "internal", "threshold": 2.0}.items() <= found.items()

@@ -79,6 +79,28 @@ def test_any_name_of_a_class_or_folder_leaves_it_readable(tmp_path, name):
     assert not re.search(r"(?<!\\)[*<]", body.partition("## Procedure")[0])
 
 
+@pytest.mark.parametrize(
+    ("source", "more", "brought"),
+    [
+        ("folder", (), "Brought to that size by `--resize=crop`.\n"),
+        (
+            "folder",
+            ("--resize=pad", "--augment=resized_crop"),
+            "by `--resize=pad`, to train on by random parts of them.\n",
+        ),
+        # Arrays have one size, and stay as they are.
+        ("npz", (), ""),
+    ],
+)
+def test_it_says_what_became_of_the_images(tmp_path, source, more, brought):
+    chosen = settings(f"--dataset={source}:{tmp_path / 'images'}", *more)
+    text = card(finished(dataset=chosen.dataset), chosen)
+    (data,) = re.findall(r"(?s)## Data\n\n(.*?)\n## ", text)
+    assert data.startswith(f"{source}:images, as images of 8x9x1 (")
+    assert brought in data
+    assert ("--resize" in data) == bool(brought)
+
+
 def test_the_mean_of_networks_says_so():
     text = card(finished(selected=results.MEAN), settings())
     assert "The mean of the weights of 2 networks that were" in text

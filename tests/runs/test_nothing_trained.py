@@ -53,10 +53,11 @@ def save_teacher(path, kernel):
         # Its logits are infinite, so that each update would be NaN.
         (3e38, [], "Every network diverged"),
         # No gradient fits into float16, and the scale is still sought.
-        (
+        pytest.param(
             0.1,
             ["--precision=float16", "--teacher_weight=1e30"],
             "No network took a single step",
+            marks=pytest.mark.slow,
         ),
     ],
 )

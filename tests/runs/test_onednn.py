@@ -26,7 +26,10 @@ print(os.environ["TF_ENABLE_ONEDNN_OPTS"], IsMklEnabled())
 )
 @pytest.mark.parametrize(
     ("environment", "expected"),
-    [({}, "1 True"), ({VARIABLE: "0"}, "0 False")],
+    [
+        ({}, "1 True"),
+        pytest.param({VARIABLE: "0"}, "0 False", marks=pytest.mark.slow),
+    ],
 )
 def test_onednn_is_on_unless_the_environment_says_otherwise(
     environment, expected

@@ -96,13 +96,15 @@ def test_file_of_another_that_a_run_would_replace_is_refused(tmp_path, name):
 def test_other_files_are_named_before_anything_is_written(tmp_path, capsys):
     for i in range(9):
         (tmp_path / f"photo_{i}.png").touch()
+    # A run has no file of its folder's name.
+    (tmp_path / tmp_path.name).touch()
     directory = RunDirectory(tmp_path)
     assert not directory.is_finished(settings(), FLAGS)
     directory.create()
     said = capsys.readouterr().out
     assert "holds no run, but photo_0.png, photo_1.png" in said
-    assert "and 4 more" in said
-    assert len(content(tmp_path)) == 9
+    assert "and 5 more" in said
+    assert len(content(tmp_path)) == 10
 
 
 @pytest.mark.parametrize(

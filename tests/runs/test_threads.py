@@ -94,6 +94,7 @@ def share_out(*cases):
     return python(SHARE_OUT, f"{CORES}", json.dumps(cases)).splitlines()
 
 
+@pytest.mark.slow
 def test_each_core_gets_operations_of_its_own():
     (found,) = share_out(([f"--num_networks={CORES}"], {}))
     assert found == f"True 1 {CORES}"
@@ -119,7 +120,9 @@ def test_networks_side_by_side_train_as_one_after_the_other():
     assert one == two
 
 
-@pytest.mark.parametrize("text", ["", "many"])
+@pytest.mark.parametrize(
+    "text", ["many", pytest.param("", marks=pytest.mark.slow)]
+)
 def test_variables_that_are_no_number_are_none(text):
     assert python(TRAIN, **dict.fromkeys(THREADS, text)).startswith("[")
 

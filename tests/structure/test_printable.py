@@ -104,6 +104,7 @@ def test_coefficients_hold_it_escaped():
     assert list(graft.coefficients) == [r"\x1b[31mconv"]
 
 
+@pytest.mark.slow
 def test_command_shows_it(tmp_path):
     file = tmp_path / f"{RED}x.keras"
     model = with_red_names()

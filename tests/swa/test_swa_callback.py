@@ -124,7 +124,7 @@ class PowerCut(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("epochs", [4, 6])
+@pytest.mark.parametrize("epochs", [6, pytest.param(4, marks=pytest.mark.slow)])
 def test_average_goes_on_where_a_run_was_killed(images, tmp_path, epochs):
     def run(folder, *callbacks, start):
         trainer = two_networks()
@@ -152,6 +152,7 @@ def test_average_goes_on_where_a_run_was_killed(images, tmp_path, epochs):
             np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_two_replicas_average_like_one_device(images, two_replicas):
     def run():
         trainer = two_networks()

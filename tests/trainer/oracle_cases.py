@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import scipy.sparse
 from keras import layers
 from keras import losses
 
@@ -23,10 +24,11 @@ def start(seed):
     return keras.initializers.GlorotUniform(seed)
 
 
-def dense(units, shape=(6,), *before, **arguments):
+def dense(units, shape=(6,), *before, sparse=False, **arguments):
     def make(seed):
         last = layers.Dense(units, kernel_initializer=start(seed), **arguments)
-        return keras.Sequential([keras.Input(shape), *before, last])
+        inputs = keras.Input(shape, sparse=sparse)
+        return keras.Sequential([inputs, *before, last])
 
     return make
 
@@ -71,16 +73,41 @@ def optional(seed):
 class OwnLoss(keras.Sequential):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
         loss = super().compute_loss(x, y, y_pred, sample_weight)
-        return loss + 0.1 * keras.ops.mean(keras.ops.square(y_pred))
+        squares = keras.ops.mean(keras.ops.square(y_pred))
+        self.squares.update_state(squares)
+        return loss + 0.1 * squares
 
 
 def own_loss(seed):
-    return OwnLoss(
+    network = OwnLoss(
         [
             keras.Input((6,)),
             layers.Dense(3, kernel_initializer=start(seed)),
         ]
     )
+    network.squares = keras.metrics.Mean(name="squares")
+    return network
+
+
+class Watched(layers.Layer):
+    """Hands on what it gets, and counts it in a metric of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = keras.metrics.Mean(name="seen")
+
+    def call(self, x):
+        self.seen.update_state(x)
+        return x
+
+
+def watched(seed):
+    return dense(3, (6,), Watched())(seed)
+
+
+def watched_within(seed):
+    inner = keras.Sequential([keras.Input((6,)), Watched()])
+    return dense(3, (6,), inner)(seed)
 
 
 class Centred(losses.Loss):
@@ -128,6 +155,11 @@ CLASSES = {
 # Name -> what makes a network, and what is compiled and fitted; functions are
 # called for each of the two that are compared.
 COMBINATIONS = {
+    "sparse matrix": {
+        "make": dense(3, sparse=True),
+        "fit": {"x": scipy.sparse.coo_matrix(X * (X > 0)), "y": KIND},
+        "compile": CLASSES["compile"],
+    },
     "class_weight": CLASSES
     | {
         "fit": CLASSES["fit"] | {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}},
@@ -184,6 +216,12 @@ COMBINATIONS = {
     },
     "own loss and weights": CLASSES
     | {"make": own_loss, "fit": CLASSES["fit"] | {"sample_weight": WEIGHTS}},
+    "metric of a layer": CLASSES
+    | {
+        "make": watched,
+        "fit": CLASSES["fit"] | {"validation_data": (X + 1, KIND)},
+    },
+    "metric of a layer of a model within": CLASSES | {"make": watched_within},
     "optional input": {
         "make": optional,
         "fit": {"x": {"first": X, "second": None}, "y": KIND},

@@ -85,8 +85,15 @@ class StopAfter(keras.callbacks.Callback):
         self.model.stop_training = epoch == self.epoch
 
 
-@pytest.mark.parametrize("stop", [2, 5])
-@pytest.mark.parametrize("swap_on_epoch", [True, False])
+@pytest.mark.parametrize(
+    "swap_on_epoch, stop",
+    [
+        (True, 2),
+        (False, 5),
+        pytest.param(True, 5, marks=pytest.mark.slow),
+        pytest.param(False, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_averages_ship_wherever_fit_ends(swap_on_epoch, stop):
     trainer = trainer_of([0.5, 0.1], use_ema=True, ema_momentum=0.9)
     swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=swap_on_epoch)

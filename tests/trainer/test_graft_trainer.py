@@ -21,9 +21,13 @@ from keras_graft import grafting
 # Promise 4: without grafting and distillation, N separate fits.
 
 
-@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(
-    "num_networks", [3, pytest.param(1, marks=pytest.mark.slow)]
+    "num_networks, fused",
+    [
+        (2, True),
+        pytest.param(3, False, marks=pytest.mark.slow),
+        pytest.param(1, True, marks=pytest.mark.slow),
+    ],
 )
 def test_without_graft_and_distillation_equals_separate_fits(
     images, num_networks, fused
@@ -122,6 +126,7 @@ def test_steps_per_execution_changes_nothing(images):
     assert_same(*ends)
 
 
+@pytest.mark.slow
 def test_xla_changes_nothing_but_rounding(images):
     ends = []
     for jit_compile in (False, True):

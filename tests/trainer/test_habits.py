@@ -263,7 +263,7 @@ def test_empty_validation_data_is_refused(images):
         trainer.evaluate(x[:0], y[:0], verbose=0)
 
 
-@pytest.mark.parametrize("steps", [3, 7])
+@pytest.mark.parametrize("steps", [3, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_resumed_run_draws_the_batches_of_an_uninterrupted_one(
     images, tmp_path, steps
 ):

@@ -235,7 +235,7 @@ _IF_ASKED_FOR = pytest.mark.skipif(
 
 
 def marks_of(name):
-    if name in QUICK:
+    if name in ("two heads", "segmentation", "subclassed"):
         return ()
     return (pytest.mark.slow, *[_IF_ASKED_FOR][: name in LARGE])
 

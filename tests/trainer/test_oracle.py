@@ -23,6 +23,7 @@ from oracle_cases import Centred
 from oracle_cases import X
 from oracle_cases import dense
 from oracle_cases import masked
+from oracle_cases import watched
 
 import keras_graft
 
@@ -132,6 +133,25 @@ def test_a_skipped_step_leaves_the_state_of_the_loss_alone():
     logs = trainer.fit(x, BOX[:8], batch_size=8, verbose=0).history
     assert logs["network_0_skipped_steps"] == [1]
     np.testing.assert_array_equal(loss.centre.numpy(), before)
+
+
+def test_metrics_of_layers_are_each_networks_own():
+    trainer = keras_graft.GraftTrainer([watched(0), watched(1)], None)
+    trainer.compile("sgd", SPARSE, metrics=["accuracy"])
+    x = X[:16].copy()
+    found = trainer.evaluate(x, KIND[:16], 8, 0, return_dict=True)
+    for log in ("seen", "network_0_seen", "network_1_seen"):
+        np.testing.assert_allclose(found[log], x.mean(), rtol=1e-5)
+    assert trainer.metrics_names == ["loss", "accuracy", "seen"]
+    x[0] = np.nan
+    views = {"network_0": X[:16], "network_1": x}
+    found = trainer.fit(views, KIND[:16], 8, verbose=0, shuffle=False).history
+    assert found["network_1_skipped_steps"] == [1]
+    # The step that was skipped is in no log.
+    for k, seen in enumerate([X[:16], x[8:]]):
+        np.testing.assert_allclose(
+            found[f"network_{k}_seen"], seen.mean(), rtol=1e-5
+        )
 
 
 def softmax(z):

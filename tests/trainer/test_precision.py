@@ -25,7 +25,7 @@ def with_all_that_is_replaced(seed):
 @pytest.mark.parametrize(
     "policy", ["mixed_bfloat16", "mixed_float16"], indirect=True
 )
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_is_trained_evaluated_predicts_and_is_saved(
     images, tmp_path, policy, count
 ):

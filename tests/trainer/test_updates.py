@@ -20,7 +20,9 @@ def trained(images, networks, optimizers):
 @pytest.mark.parametrize(
     "pair",
     [
-        pytest.param(lambda: [SGD(0.1), SGD(0.01)], id="rates"),
+        pytest.param(
+            lambda: [SGD(0.1), SGD(0.01)], id="rates", marks=pytest.mark.slow
+        ),
         pytest.param(
             lambda: [SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.5)],
             id="momentum",
