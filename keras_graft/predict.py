@@ -3,9 +3,11 @@
     python -m keras_graft.predict RUN_DIRECTORY IMAGE.jpg [FOLDER ...]
 
 The network is the `shipped.keras` of a run directory, or that file itself. The
-names of the classes come from the `classes.json` beside it; without it classes
-have numbers. Images are made square as they were in training. Of folders every
-image is read, in the folders below them too.
+names of the classes come from the `classes.json` beside it, and so does how
+images become squares: the network is given what the run gave it on its test
+images. Without that file classes have numbers, and of an image that is no
+square the middle is taken. Of folders every image is read, in the folders below
+them too.
 """
 
 import argparse
@@ -15,9 +17,15 @@ import json
 import os
 import pathlib
 import sys
+from typing import Any
+from typing import NamedTuple
 
 from keras_graft.checks import packages
+from keras_graft.checks.members import check_member
 from keras_graft.checks.plain_files import read_plain
+from keras_graft.data.image_names import is_hidden
+from keras_graft.data.image_names import is_image_name
+from keras_graft.data.names import RESIZES
 from keras_graft.structure.printable import printable
 
 _BATCH = 32
@@ -25,6 +33,36 @@ _BATCH = 32
 
 class _Refusal(Exception):
     """Ends the command with a message."""
+
+
+class _Classes(NamedTuple):
+    """What `classes.json` says.
+
+    Attributes:
+        names: Of the classes, or None.
+        resize: As of `ImageStore`; None where nobody has resized images.
+        whole: Likewise.
+    """
+
+    names: list[str] | None = None
+    resize: str | None = None
+    whole: bool | None = None
+
+
+class _Network(NamedTuple):
+    """A network, what it takes and what it gives.
+
+    Attributes:
+        model: The Keras model.
+        side: Pixels at a side of its images.
+        num_classes: How many classes it tells apart.
+        gives_logits: Whether it gives logits; else probabilities.
+    """
+
+    model: Any
+    side: int
+    num_classes: int
+    gives_logits: bool
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +99,7 @@ def _predict(parsed):
     file = pathlib.Path(parsed.network)
     if file.is_dir():
         file = file / "shipped.keras"
-    names, resize = _classes(file.with_name("classes.json"))
+    classes = _classes(file.with_name("classes.json"))
     paths = list(_image_files(parsed.images))
     if not paths:
         raise _Refusal(
@@ -70,15 +108,21 @@ def _predict(parsed):
         )
     if parsed.top < 1:
         raise _Refusal(f"--top={parsed.top} must be 1 or more.")
-    network, side = _load(file)
-    classes = network.output_shape[-1]
-    names = names or [str(k) for k in range(classes)]
-    if len(names) != classes:
+    network = _load(file)
+    names = classes.names or [str(k) for k in range(network.num_classes)]
+    if len(names) != network.num_classes:
         raise _Refusal(
             f"classes.json beside {file} names {len(names)} classes, and the "
-            f"network has {classes}. Bring back the file of its run."
+            f"network has {network.num_classes}. Bring back the file of its "
+            "run."
         )
-    rows = _rows(network, side, resize, paths)
+    if classes.resize is None:
+        note = (
+            f"No classes.json beside {file} says how images became squares: "
+            "of others than that the middle is taken."
+        )
+        print(printable(note), file=sys.stderr)
+    rows = _rows(network, classes, paths)
     if parsed.csv is None:
         return _show(rows, names, parsed.top)
     try:
@@ -89,36 +133,46 @@ def _predict(parsed):
 
 
 def _classes(path):
-    """Names of the classes, or None, and how images become square."""
     try:
         found = json.loads(read_plain(path))
-        return [str(name) for name in found["class_names"]], found["resize"]
+        names, resize, whole = (
+            found[key] for key in ("class_names", "resize", "whole")
+        )
+        if not isinstance(names, list):
+            raise TypeError("`class_names` must be a list")
+        if (resize, whole) != (None, None):
+            check_member("resize", resize, RESIZES)
+            if not isinstance(whole, bool):
+                raise TypeError("`whole` must be true or false")
+        return _Classes([str(name) for name in names], resize, whole)
     except FileNotFoundError:
-        return None, "crop"
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _Refusal(
-            f"{path} does not hold the names of the classes ({error}). Bring "
-            "it back, or remove it to see numbers."
-        ) from error
+        return _Classes()
+    except KeyError as error:
+        reason = f"it has no {error}"
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error)
+    raise _Refusal(
+        f"{path} does not hold the names of the classes, and how images became "
+        f"squares: {reason}. Bring it back, or remove it to see numbers."
+    )
 
 
 def _image_files(names):
-    from keras_graft.data.folder.layout import SUFFIXES
-
     for name in names:
         path = pathlib.Path(name)
         if not path.is_dir():
             yield path
             continue
         for folder, folders, files in os.walk(path):
-            folders.sort()
-            for file in sorted(files):
-                if file.lower().endswith(SUFFIXES) and file[0] != ".":
-                    yield pathlib.Path(folder) / file
+            folders[:] = sorted(f for f in folders if not is_hidden(f))
+            yield from (
+                pathlib.Path(folder) / file
+                for file in sorted(files)
+                if is_image_name(file)
+            )
 
 
 def _load(file):
-    """The network, and the pixels at a side of its images."""
     if not file.is_file():
         raise _Refusal(
             f"There is no file {file}. Name a run directory with a "
@@ -130,9 +184,15 @@ def _load(file):
 
     try:
         network = keras.models.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError) as error:
+    # Damaged files, unknown classes: errors of many kinds.
+    except Exception as error:
         raise _Refusal(f"{file} is no saved Keras model: {error}") from error
+    return _examined(file, network)
+
+
+def _examined(file, network):
     from keras_graft.recognition.networks import SHIPPED
+    from keras_graft.structure.outputs import final_activation
 
     if network.name.endswith(SHIPPED):
         raise _Refusal(
@@ -140,32 +200,65 @@ def _load(file):
             "with --task=recognition. Its card says how to compare images by "
             "them."
         )
-    shape = network.input_shape
-    square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
-    if not square or shape[1] is None or len(network.output_shape) != 2:
-        raise _Refusal(
-            f"{file} takes inputs of shape {shape} and gives outputs of shape "
-            f"{network.output_shape}. It must be a network that was trained "
-            "on square color images to tell classes apart, with "
-            "--dataset=folder:PATH."
+    inputs = getattr(network, "inputs", None) or []
+    outputs = getattr(network, "outputs", None) or []
+    if len(outputs) > 1:
+        listed = ", ".join(
+            f"{name} of shape {output.shape}"
+            for name, output in zip(network.output_names, outputs, strict=True)
         )
-    return network, shape[1]
+        raise _Refusal(
+            f"{file} gives {len(outputs)} outputs: {listed}. Nobody says which "
+            "of them tells classes apart. Save that one alone: "
+            "keras.Model(network.inputs, network.outputs[0]).save(FILE), or 1, "
+            "..."
+        )
+    taken, given = (
+        [tensor.shape for tensor in tensors] for tensors in (inputs, outputs)
+    )
+    activation = final_activation(network)
+    if not (
+        (len(taken), len(given)) == (1, 1)
+        and len(taken[0]) == 4
+        and taken[0][1] == taken[0][2] is not None
+        and taken[0][3] == 3
+        and len(given[0]) == 2
+        and (given[0][1] or 0) > 1
+        and activation != "sigmoid"
+    ):
+        raise _Refusal(
+            f"{file} takes inputs of shape {_shapes(taken)} and gives outputs "
+            f"of shape {_shapes(given)}"
+            f"{', sigmoids' if activation == 'sigmoid' else ''}. It must be a "
+            "network that was trained on square color images to tell classes "
+            "apart, with --dataset=folder:PATH."
+        )
+    return _Network(network, taken[0][1], given[0][1], activation != "softmax")
 
 
-def _rows(network, side, resize, paths):
+def _shapes(shapes):
+    return " and ".join(map(str, shapes)) or "unknown"
+
+
+def _rows(network, classes, paths):
     """For each file `(path, probabilities)`, or `(path, error)`."""
+    import keras
     import numpy as np
 
     from keras_graft.data.folder.examination import in_threads
+    from keras_graft.data.folder.file_images import ImageStore
     from keras_graft.data.folder.image_file import BadImageError
-    from keras_graft.data.folder.image_file import fit_to
-    from keras_graft.data.folder.image_file import read_image
     from keras_graft.data.folder.image_file import size_of
+
+    # What the run read its test images with.
+    store = ImageStore(
+        network.side, classes.resize or "crop", bool(classes.whole)
+    )
 
     def read(path):
         try:
             size_of(path)
-            return path, fit_to(read_image(path, side), side, resize)
+            return path, store.square_of(store.decode(path))
         except BadImageError as error:
             return path, error
 
@@ -174,8 +267,12 @@ def _rows(network, side, resize, paths):
         good = [image for _, image in batch if not _is_error(image)]
         probabilities = iter(())
         if good:
-            logits = network(np.stack(good), training=False)
-            probabilities = iter(_softmax(np.asarray(logits, "float64")))
+            given = network.model(np.stack(good), training=False)
+            (given,) = keras.tree.flatten(given)
+            given = np.asarray(given, "float64")
+            probabilities = iter(
+                _softmax(given) if network.gives_logits else given
+            )
         for path, image in batch:
             yield path, image if _is_error(image) else next(probabilities)
 

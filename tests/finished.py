@@ -10,6 +10,7 @@ def finished(**changes):
         "model": "resnet8",
         "num_networks": 2,
         "epochs": 3,
+        "trained_epochs": 3,
         "seed": 7,
         "seconds": 12.5,
         "selected": "network_1",

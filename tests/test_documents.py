@@ -37,7 +37,14 @@ NAMED_ALONE = re.compile(r"`([\w./*-]+\.(?:flags|md|py|sh|toml|txt|yaml))`")
 HOMES = (".", "launch", "launch/paper", "benchmarks", "results")
 MODULE = re.compile(r"python -m (keras_graft(?:\.\w+)*)")
 # What an installation, a run or `make bench` makes, and what is no name.
-MADE_LATER = {"keras_graft/recipes", "flags.txt", "bench.md", "card.md"}
+MADE_LATER = {
+    "keras_graft/recipes",
+    "flags.txt",
+    "bench.md",
+    "card.md",
+    "plan.flags",
+    "recommended.flags",
+}
 NO_NAME = {"FILE.flags", "utils.py"}
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -59,7 +59,7 @@ def test_names_of_classes_are_in_results_report_and_beside_the_network(trained):
         json.loads((run / "results.json").read_text())["class_names"] == names
     )
     beside = json.loads((run / "classes.json").read_text())
-    assert beside == {"class_names": names, "resize": "crop"}
+    assert beside == {"class_names": names, "resize": "crop", "whole": True}
     assert (
         "<li>mid &lt;b&gt;</li><li>öl</li>" in (run / "report.html").read_text()
     )

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib
 import pathlib
 import re
 import sys
@@ -98,6 +99,12 @@ def absent(monkeypatch, *modules):
             lambda: diagnosis.diagnose(builders.small_network()).plot("no.png"),
             "A picture needs matplotlib, which is not installed. pip",
         ),
+        (
+            ["matplotlib", "PIL"],
+            lambda: recognition.retrieval_report(*[None] * 5),
+            "A retrieval report needs matplotlib and pillow, which are not "
+            "installed. pip install 'keras_graft[data,plot]'",
+        ),
     ],
 )
 def test_a_use_names_what_is_absent(monkeypatch, modules, use, message):
@@ -115,11 +122,25 @@ def test_a_use_names_what_is_absent(monkeypatch, modules, use, message):
 )
 def test_image_files_name_what_is_absent(monkeypatch, read):
     absent(monkeypatch, "PIL")
+    forget(monkeypatch)
+    with pytest.raises(ImportError, match=r"pillow.*keras_graft\[data\]"):
+        read()
+
+
+def forget(monkeypatch):
+    """Has what may read image files imported anew."""
     for name in list(sys.modules):
         if name.startswith(("keras_graft.data.folder", "keras_graft.recog")):
             monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(ImportError, match=r"pillow.*keras_graft\[data\]"):
-        read()
+
+
+def test_recognition_without_image_files_needs_no_extra(monkeypatch):
+    absent(monkeypatch, "PIL", "matplotlib")
+    forget(monkeypatch)
+    again = importlib.import_module("keras_graft.recognition")
+    for name in again.__all__:
+        getattr(again, name)
+    assert again.load("digits").query.num_identities == 5
 
 
 def test_launch_says_what_to_install(monkeypatch, tmp_path):

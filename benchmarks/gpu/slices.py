@@ -21,7 +21,6 @@ import subprocess
 import sys
 import time
 
-from table import PYTORCH
 from table import Slice
 from table import slices
 
@@ -47,11 +46,15 @@ def command(
         precision: What every side of steps and epochs computes in.
     """
     words = [*of.command, *(of.small if small else of.full)]
+    if small:
+        # Compiling takes PyTorch minutes on a CPU.
+        words = [w.replace(" --compile", "") for w in words]
+        words = [word for word in words if word != "--compile"]
     if of.has_precision:
         words.append(f"--precision={precision}")
     words.append(f"{of.json}{path}")
     if importlib.util.find_spec("torch") is None:
-        words = [word for word in words if word != PYTORCH]
+        words = [w for w in words if not w.startswith("--of=pytorch")]
         if "benchmarks/throughput.py" in words:
             words.append("--no-pytorch")
     return [sys.executable, *words]

@@ -42,7 +42,7 @@ _SIZES = {
 }
 _SMALL_BATCH = ("--batch_size=8", "--train_images=32")
 _SMALL_TURNS = (*_SMALL_BATCH, "--turns=2")
-PYTORCH = "--of=pytorch --compile --channels_last"
+_PYTORCH = "--of=pytorch --compile --channels_last"
 # What differs on a GPU: kernels, XLA, precisions, and who owns the memory.
 _TESTS = (
     "tests/acceleration",
@@ -165,7 +165,9 @@ def slices() -> dict[str, Slice]:
     for size, (networks, model, _, _) in _SIZES.items():
         found[f"steps_{size}"] = Slice(
             f"steps of {networks} x {model}",
-            *_steps("--of=trainer --jit", "--of=fit --jit", PYTORCH, size=size),
+            *_steps(
+                "--of=trainer --jit", "--of=fit --jit", _PYTORCH, size=size
+            ),
             has_precision=True,
         )
         found[f"epochs_{size}"] = Slice(

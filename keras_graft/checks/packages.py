@@ -43,9 +43,9 @@ def require(purpose: str, modules: tuple[str, ...]) -> None:
     if not absent:
         return
     names = " and ".join(_EXTRAS[name][0] for name in absent)
-    extra = _EXTRAS[absent[0]][1]
+    extras = ",".join(sorted({_EXTRAS[name][1] for name in absent}))
     raise MissingPackageError(
         f"{purpose} needs {names}, which {'is' if len(absent) == 1 else 'are'} "
-        f"not installed. pip install 'keras_graft[{extra}]' brings what it "
+        f"not installed. pip install 'keras_graft[{extras}]' brings what it "
         "needs; the extra [command] brings all that the commands use."
     )

@@ -31,7 +31,7 @@ def kind_of(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
-def other_kind(path: pathlib.Path) -> str | None:
+def other_kind(path: str | os.PathLike) -> str | None:
     """What lies under a file's name, if it is no file.
 
     Args:
@@ -48,6 +48,22 @@ def other_kind(path: pathlib.Path) -> str | None:
     return None if stat.S_ISREG(mode) else kind_of(mode)
 
 
+def refuse_other_kind(path: str | os.PathLike) -> None:
+    """Refuses what has a file's name and is none, before it is opened.
+
+    Args:
+        path: The file, or a link to it; it need not be there.
+
+    Raises:
+        NotAFileError: If it is a folder, a named pipe, ...
+    """
+    kind = other_kind(path)
+    if kind is not None:
+        raise NotAFileError(
+            errno.EINVAL, f"it is {kind}, not a file", str(path)
+        )
+
+
 def read_plain(path: pathlib.Path) -> bytes:
     """Reads a file.
 
@@ -58,9 +74,5 @@ def read_plain(path: pathlib.Path) -> bytes:
         NotAFileError: If it is no file, before it is opened.
         OSError: If it cannot be read.
     """
-    kind = other_kind(path)
-    if kind is not None:
-        raise NotAFileError(
-            errno.EINVAL, f"it is {kind}, not a file", str(path)
-        )
+    refuse_other_kind(path)
     return path.read_bytes()

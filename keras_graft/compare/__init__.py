@@ -16,4 +16,14 @@
 | `primary` | the comparisons that the plan named first |
 | `summary`, `figure`, `study_report` | table, picture, `report.html` |
 | `tables` | tables of results/README.md and figures from `results/*.json` |
+
+With `--hours=H` it chooses what fits, and says in the end what to use:
+
+| module | what it holds |
+| --- | --- |
+| `hours`, `pace` | what fits, and how fast the machine is |
+| `planning`, `plan_file` | the plan: made, kept, changed by a person |
+| `budget` | what is left of the hours |
+| `judgement` | which arm to use: chosen on validation, judged on test |
+| `advice`, `page` | what is said about it, as Markdown and HTML |
 """

@@ -11,6 +11,7 @@ from keras_graft import diagnosis
 from keras_graft.checkpoint.versions import versions
 from keras_graft.checks.plain_files import read_plain
 from keras_graft.compare.arms import Arm
+from keras_graft.compare.outcomes import Answers
 from keras_graft.compare.outcomes import portable_flags
 from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import expected_calibration_error
@@ -23,7 +24,9 @@ from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.structure.flops import inference_flops
 from keras_graft.structure.flops import training_flops
 
-_BATCH = 1000
+# Pixels of a batch: 1000 images of 32x32. Larger ones would fill the memory.
+_BATCH_PIXELS = 1000 * 32 * 32
+_MOST_IN_A_BATCH = 1000
 
 
 @functools.cache
@@ -54,8 +57,8 @@ def run_flops(run: Run, settings: Any, splits: Any) -> int:
 
 def records_of(
     run: Run, settings: Any, splits: Any, seconds: float, flops: int
-) -> list[Record]:
-    """The records of the arms that read a run.
+) -> tuple[list[Record], Answers]:
+    """The records of the arms that read a run, and what they had right.
 
     Args:
         run: A run whose networks are saved in its folder.
@@ -78,10 +81,15 @@ def records_of(
         validation = [_probabilities(n, splits.validation) for n in networks]
     live = [k for k, health in enumerate(status) if health == "live"]
     history = results.read_history(directory.history)
-    found = []
+    found, right = [], {}
     for arm in run.arms:
         ships = live if arm.ensemble else [selected]
         shipped_test = np.mean([test[k] for k in ships], axis=0)
+        right[arm.name] = (
+            np.packbits(shipped_test.argmax(axis=-1) == splits.test.labels)
+            .tobytes()
+            .hex()
+        )
         totals = [
             diagnosis.diagnose(
                 networks[k], thresholds=(settings.invalid_threshold,)
@@ -126,7 +134,7 @@ def records_of(
                 versions=versions(),
             )
         )
-    return found
+    return found, Answers(len(splits.test), splits.test.checksum(), right)
 
 
 def last_validation_accuracy(run: Run) -> float:
@@ -136,9 +144,11 @@ def last_validation_accuracy(run: Run) -> float:
 
 
 def _probabilities(network, split):
-    starts = range(0, len(split), _BATCH)
+    height, width = split.images.shape[1:3]
+    batch = max(1, min(_MOST_IN_A_BATCH, _BATCH_PIXELS // (height * width)))
+    starts = range(0, len(split), batch)
     logits = np.concatenate(
-        [network(split.images[i : i + _BATCH], training=False) for i in starts]
+        [network(split.images[i : i + batch], training=False) for i in starts]
     ).astype("float64")
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)

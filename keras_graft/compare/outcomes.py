@@ -33,6 +33,21 @@ _LOCAL = (
 _ROUNDING = {f"--{no}{name}" for name in ROUNDING for no in ("", "no")}
 
 
+class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the test images of a run were answered.
+
+    Attributes:
+        images: Their number.
+        checksum: Of the split; another one has another.
+        right: For each arm which of them it has right, as hexadecimal of
+            `numpy.packbits`.
+    """
+
+    images: Count
+    checksum: Count
+    right: dict[str, str]
+
+
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run gave. A run is done when its folder holds one.
 
@@ -43,6 +58,7 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         validation_accuracy: Of network 0 after the last epoch, for runs that
             tune; 0 where it diverged.
         records: The records of the run's arms.
+        answers: Image by image; None where only the records are known.
     """
 
     flags: list[str]
@@ -50,6 +66,7 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flops: Count
     validation_accuracy: Share | None
     records: list[Record]
+    answers: Answers | None = None
 
 
 def read(folder: pathlib.Path) -> Outcome | None:
@@ -80,6 +97,17 @@ def records_in(folder: pathlib.Path) -> list[Record]:
     """Of every finished run in a study's folder, whichever its arm."""
     files = sorted((folder / "runs").glob(f"*/seed*/{_FILE}"))
     return [record for file in files for record in read(file.parent).records]
+
+
+def answers_in(folder: pathlib.Path) -> dict[tuple[str, int], Answers | None]:
+    """Of every arm and seed in a study's folder, image by image."""
+    files = sorted((folder / "runs").glob(f"*/seed*/{_FILE}"))
+    found = [read(file.parent) for file in files]
+    return {
+        (record.arm, record.seed): outcome.answers
+        for outcome in found
+        for record in outcome.records
+    }
 
 
 def adopt(study: Study, known: Iterable[Record]) -> None:

@@ -10,6 +10,7 @@ import gc
 import json
 import pathlib
 import sys
+import time
 from typing import Any
 
 import keras
@@ -17,13 +18,20 @@ import tqdm
 
 from keras_graft import data
 from keras_graft.checks.plain_files import read_plain
+from keras_graft.compare import advice
 from keras_graft.compare import hands
+from keras_graft.compare import judgement
 from keras_graft.compare import measure
 from keras_graft.compare import outcomes
+from keras_graft.compare import page
+from keras_graft.compare import planning
 from keras_graft.compare import records
 from keras_graft.compare import study_plan
 from keras_graft.compare import study_report
 from keras_graft.compare import summary
+from keras_graft.compare.budget import Budget
+from keras_graft.compare.budget import do_what_fits
+from keras_graft.compare.hours import Wish
 from keras_graft.compare.outcomes import Outcome
 from keras_graft.compare.records import Record
 from keras_graft.compare.study import Run
@@ -38,6 +46,7 @@ from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
+from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
 from keras_graft.structure.printable import printable
 
@@ -53,11 +62,20 @@ def show_plan(study: Study) -> int:
     return DONE
 
 
+def plan(
+    study: Study, wish: Wish, hours: float, began: float, signals: StopSignals
+) -> tuple[Study, Budget]:
+    """The study that fits in some hours, as `planning.plan` has it."""
+    splits = _load(study.base)
+    return planning.plan(study, wish, hours, splits, began, signals)
+
+
 def start(
     study: Study,
     records_file: pathlib.Path,
     signals: StopSignals,
     reports: bool = True,
+    budget: Budget | None = None,
 ) -> int:
     """Does every run that is not done, and that no other process is doing.
 
@@ -68,6 +86,7 @@ def start(
         signals: One that is entered.
         reports: Whether to write a report and print the table, from which
             the test accuracies are known.
+        budget: The time there is; with one the report says what to use.
 
     Returns:
         Exit code: 0, or that of a run which ended early.
@@ -77,12 +96,14 @@ def start(
         Interrupted: If a signal ends it.
     """
     _, cost, _ = _prepare(study)
+    if budget is not None:
+        budget.keep(study)
     with hands.alone(study):
         outcomes.refuse_another_study(study)
         if records_file.exists():
             outcomes.adopt(study, _read(records_file))
             cost = _without_idle_teachers(cost)
-    code, rest = _do_all(study, cost, records_file, signals)
+    code, rest = _do_all(study, cost, records_file, signals, budget)
     if code != DONE:
         return code
     if rest:
@@ -92,15 +113,37 @@ def start(
             "the report; the same command again takes over what is left."
         )
     elif reports:
-        found = _all_records(study)
-        page = study.folder / "report.html"
-        study_report.write(page, study.folder.name, found)
-        print(summary.markdown(found))
-        shown = f"\nrecords  {records_file}\nreport   {page}"
-        print(printable(shown, kept="\n"))
+        _report(study, records_file, budget)
     else:
         print(printable(f"records  {records_file}"))
     return DONE
+
+
+def _report(study, records_file, budget):
+    found = _all_records(study)
+    file = study.folder / "report.html"
+    shown = f"\nrecords  {records_file}\nreport   {file}"
+    if budget is None:
+        study_report.write(file, study.folder.name, found)
+        print(summary.markdown(found))
+    else:
+        answers = outcomes.answers_in(study.folder)
+        judged = judgement.judge(found, answers)
+        text = advice.flagfile(
+            study,
+            judged.recommended,
+            outcomes.choose(study),
+            advice.verdict(judged, found),
+        )
+        recipe = advice.flagfile_path(study)
+        write_atomically(recipe, text)
+        sections = advice.sections(study, judged, found, answers, budget)
+        study_report.write(
+            file, study.folder.name, found, page.as_html(sections)
+        )
+        print(f"\n{page.markdown(sections)}")
+        shown += f"\nflags    {recipe}"
+    print(printable(shown, kept="\n"))
 
 
 def _prepare(study):
@@ -137,8 +180,12 @@ def _load(settings):
         raise RunError(str(error)) from error
 
 
-def _do_all(study, cost, records_file, signals):
-    """Does every run that is free; returns an exit code and the rest."""
+def _do_all(study, cost, records_file, signals, budget):
+    """Does every run that is free; returns an exit code and the rest.
+
+    With a budget the arms' runs are done seed by seed, as long as a whole
+    seed fits.
+    """
     done = [run for run in cost if outcomes.read(run.folder) is not None]
     folder = printable(str(study.folder))
     print(f"{len(cost)} runs, {len(done)} of them done: {folder}")
@@ -154,7 +201,17 @@ def _do_all(study, cost, records_file, signals):
 
         def do_with(chosen):
             def do(run):
-                code = _do(study, run, chosen, cost, signals)
+                since, goes_on = time.monotonic(), run.folder.exists()
+                try:
+                    code = _do(study, run, chosen, cost, signals)
+                except BaseException:
+                    if budget is not None:
+                        budget.keep(study)
+                    raise
+                if budget is not None and goes_on:
+                    budget.keep(study)
+                elif budget is not None:
+                    budget.took(study, run, time.monotonic() - since)
                 if code == DONE:
                     if run.pair is None:
                         with hands.alone(study):
@@ -176,7 +233,9 @@ def _do_all(study, cost, records_file, signals):
         _refuse_changes(study, runs, chosen)
         with hands.alone(study):
             records.write(records_file, _all_records(study))
-        return hands.do_all(study, runs, do_with(chosen), wait=False)
+        if budget is None:
+            return hands.do_all(study, runs, do_with(chosen), wait=False)
+        return do_what_fits(study, runs, do_with(chosen), budget)
 
 
 def _refuse_changes(study, runs, chosen):
@@ -207,10 +266,12 @@ def _do(study, run, chosen, cost, signals):
             code = DONE  # A pair that nobody will choose.
     if code != DONE:
         return code
-    found = []
+    found, answers = [], None
     if run.arms:
         total = _with_teacher(run, seconds, cost[run])
-        found = measure.records_of(run, settings, _load(settings), *total)
+        found, answers = measure.records_of(
+            run, settings, _load(settings), *total
+        )
     outcomes.write(
         run.folder,
         Outcome(
@@ -219,6 +280,7 @@ def _do(study, run, chosen, cost, signals):
             flops=cost[run],
             validation_accuracy=tuned,
             records=found,
+            answers=answers,
         ),
     )
     # The graphs of many runs would fill the memory.

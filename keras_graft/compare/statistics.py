@@ -50,11 +50,47 @@ def paired_difference(
     if not seeds:
         return None
     mean, std = mean_and_std([values[s] - baseline[s] for s in seeds])
-    reach = float("nan")
-    if len(seeds) > 1:
-        t = stats.t.ppf((1 + _CONFIDENCE) / 2, df=len(seeds) - 1)
-        reach = float(t) * std / len(seeds) ** 0.5
+    reach = seeds_reach(std, len(seeds))
     return Difference(mean, mean - reach, mean + reach, len(seeds))
+
+
+def seeds_reach(std: float, seeds: int, tested_share: float = 0.0) -> float:
+    """Half the width of the 95 % interval of a mean over seeds.
+
+    Seeds that draw their test images anew from the same pool train and test
+    on what the others have too, so that they tell less than their number
+    says: the variance is that of Nadeau and Bengio (2003), "Inference for
+    the Generalization Error".
+
+    Args:
+        std: Sample standard deviation over the seeds.
+        seeds: Their number.
+        tested_share: Test images for each other image, where every seed
+            draws its own; 0 where all have the same.
+
+    Returns:
+        NaN for a single seed.
+    """
+    if seeds < 2:
+        return float("nan")
+    t = float(stats.t.ppf((1 + _CONFIDENCE) / 2, df=seeds - 1))
+    return t * std * (1 / seeds + tested_share) ** 0.5
+
+
+def images_reach(differences: np.ndarray) -> float:
+    """Half the width of the 95 % interval that the test images leave open.
+
+    Args:
+        differences: By test image, mean over the seeds of what one arm has
+            right less what the other has; shape (images,).
+
+    Returns:
+        NaN for a single image.
+    """
+    if len(differences) < 2:
+        return float("nan")
+    z = float(stats.norm.ppf((1 + _CONFIDENCE) / 2))
+    return z * float(differences.std(ddof=1)) / len(differences) ** 0.5
 
 
 def expected_calibration_error(

@@ -31,18 +31,31 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; }
 """
 
 
-def write(path: pathlib.Path, name: str, records: Sequence[Record]) -> None:
+_SEEDS_ALONE = (
+    "From here on intervals are about other seeds alone, so they are narrower "
+    "than those above, which are about other images too."
+)
+
+
+def write(
+    path: pathlib.Path,
+    name: str,
+    records: Sequence[Record],
+    advice: str = "",
+) -> None:
     """Writes the page of a study.
 
     Args:
         path: The file.
         name: Name of the study.
         records: At least one.
+        advice: HTML that goes before everything else.
     """
     records = summary.ordered(records)
     title = f"Study {name}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
+        advice and f"{advice}<h2>In full</h2><p>{_SEEDS_ALONE}</p>",
         f"<p>{html.escape(summary.caption(name, records))}</p>",
         _table(summary.HEAD, [summary.cells(r) for r in summary.rows(records)]),
         f"<h2>Accuracy against training cost</h2><p>{LEGEND}</p>",
@@ -65,6 +78,7 @@ def write(path: pathlib.Path, name: str, records: Sequence[Record]) -> None:
     body = "\n".join(parts)
     page = (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'>"
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body>\n{body}\n</body></html>\n"
     )

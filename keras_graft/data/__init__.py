@@ -5,6 +5,8 @@
 | `names` | the names of datasets, augmentations and kinds of batches |
 | `digits`, `cifar10`, `cifar10_16`, `cifar100` | `read(data_dir)` each |
 | `folder` | a folder of image files of one's own |
+| `image_names` | which names are those of image files |
+| `reading_options` | how image files are read |
 | `npz` | arrays of one's own |
 | `tfds` | any classification dataset of TFDS |
 | `division` | which image is trained on, chosen by and tested on |

@@ -1,9 +1,8 @@
 """Arrays of one's own in a `.npz` file, as `numpy.savez` writes it."""
 
-import zipfile
-
 import numpy as np
 
+from keras_graft.checks.plain_files import refuse_other_kind
 from keras_graft.data.division import divide
 from keras_graft.data.splits import Split
 from keras_graft.data.splits import Splits
@@ -101,6 +100,8 @@ def read(
 
 def _load(path):
     try:
+        # A pipe would be waited for.
+        refuse_other_kind(path)
         # Opened here, for NumPy does not close what it cannot read.
         with open(path, "rb") as file:
             loaded = np.load(file, allow_pickle=False)
@@ -111,9 +112,11 @@ def _load(path):
         raise DataUnavailableError(
             f"There is no file {path}. {_FORM}"
         ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # A damaged archive, compression, header or array: errors of many kinds.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
         raise ValueError(
-            f"{path} cannot be read as arrays: {error}. {_FORM}"
+            f"{path} cannot be read as arrays: {reason}. {_FORM}"
         ) from error
 
 

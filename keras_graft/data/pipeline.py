@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_graft.checks.members import check_member
 from keras_graft.data import augment as augmentation
 from keras_graft.data import batch_views
 from keras_graft.data import order
@@ -82,9 +83,9 @@ def training_batches(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    _check_member("augment", augment, AUGMENTS)
-    _check_member("batches", batches, BATCHES)
-    _check_member("class_balance", class_balance, CLASS_BALANCES)
+    check_member("augment", augment, AUGMENTS)
+    check_member("batches", batches, BATCHES)
+    check_member("class_balance", class_balance, CLASS_BALANCES)
     own_habits = list(habits or [Habits()] * num_networks)
     own_labels = mixes_labels(own_habits)
     if (augment in MIXING or own_labels) and num_classes is None:
@@ -237,14 +238,6 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         .map(batch_of, batch_views.parallel(split), deterministic=True)
         .prefetch(2)
     )
-
-
-def _check_member(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(
-            f"{what} must be one of {', '.join(known)}. Received: "
-            f"{what}={value!r}"
-        )
 
 
 def _view(

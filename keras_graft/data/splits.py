@@ -11,6 +11,7 @@ import numpy as np
 from keras_graft.data.names import DATASETS
 from keras_graft.data.names import IMAGE_SOURCES
 from keras_graft.data.names import SOURCES
+from keras_graft.data.reading_options import check_reading
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -218,6 +219,7 @@ def load(
             f"{', '.join(reading)} can only be given for folder:PATH and "
             f"tfds:NAME, not for {name}."
         )
+    check_reading(**reading)
     if colon:
         home = {"folder": "folder.reader"}.get(source, source)
         reader = importlib.import_module(f"keras_graft.data.{home}")

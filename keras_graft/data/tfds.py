@@ -65,9 +65,11 @@ def read(name: str, data_dir: str | None = None, **reading: Any) -> Splits:
         raise ValueError(
             f"TFDS cannot make the dataset {name!r} in {root}: {error}"
         ) from error
+    # Before anything is downloaded that would be of no use.
+    image, label = _features(builder)
     if not builder.info.splits:
         _prepare(builder, root)
-    image, label = _features(builder)
+    _refuse_other_formats(builder)
     class_names = tuple(builder.info.features[label].names)
     files, sources = [], {}
     for split in _SPLITS:
@@ -141,12 +143,15 @@ def _features(builder):
             f"tfds:{builder.name} has no image with one class to each example: "
             f"its supervised_keys are {keys}. Take another dataset."
         )
+    return keys
+
+
+def _refuse_other_formats(builder):
     if builder.info.file_format.value != "tfrecord":
         raise ValueError(
             f"{builder.data_path} is prepared as "
             f"{builder.info.file_format.value}. Prepare it as tfrecord."
         )
-    return keys
 
 
 @dataclasses.dataclass(frozen=True)

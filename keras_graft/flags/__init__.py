@@ -24,6 +24,7 @@ from keras_graft.flags.command_line import FlagValues
 from keras_graft.flags.command_line import Settings
 from keras_graft.flags.command_line import define
 from keras_graft.flags.command_line import flags_text
+from keras_graft.flags.command_line import given
 from keras_graft.flags.command_line import parse
 from keras_graft.flags.command_line import parse_or_exit
 from keras_graft.flags.command_line import refusal
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "define",
     "flags_text",
+    "given",
     "parse",
     "parse_or_exit",
     "refusal",

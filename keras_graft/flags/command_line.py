@@ -128,6 +128,27 @@ def parse_or_exit(argv: Sequence[str]) -> list[str]:
     return [argv[0]]
 
 
+def given(argv: Sequence[str]) -> set[str]:
+    """The names of this package's flags that a command line gives a value.
+
+    By itself or in a flagfile that it names; the recipe that comes before its
+    flags where it names none does not count.
+
+    Args:
+        argv: the command line, the program's name first. It can be parsed.
+    """
+    expansion = flagfiles.expand(argv[1:])
+    unnamed = not any(
+        word.lstrip("-").partition("=")[0] == "flagfile" for word in argv[1:]
+    )
+    return {
+        _name(argument.text)
+        for argument in expansion.arguments
+        if argument.text.startswith("-")
+        and not (unnamed and argument.source is not None)
+    } & set(_SPECS)
+
+
 def _parse_or_help(program: str, expansion: flagfiles.Expansion) -> None:
     try:
         _assign(program, expansion, absl_flags.FLAGS)

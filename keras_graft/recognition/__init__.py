@@ -16,6 +16,7 @@
 | `loading` | `load`: a benchmark's images, or those of one's own |
 | `layouts`, `identity_folders` | which files there are, and of whom |
 | `image_files`, `pictures` | files with labels; files as pixels |
+| `labels` | who is on the images, and whether it fits |
 | `queries` | which images are looked for, where nobody has said |
 
 The public names below are resolved on first use: what only computes metrics

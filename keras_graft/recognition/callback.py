@@ -1,6 +1,5 @@
 """Judges the networks of a trainer by retrieval, epoch by epoch."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_graft.checks.numbers import is_whole
-from keras_graft.recognition.distances import METRICS
+from keras_graft.recognition.labels import checked_labels
+from keras_graft.recognition.labels import refuse_unmatched
 from keras_graft.recognition.loading import LabelledImages
 from keras_graft.recognition.reranking import Reranking
+from keras_graft.recognition.retrieval import checked_settings
+from keras_graft.recognition.retrieval import metric_names
 from keras_graft.recognition.retrieval import retrieval_metrics
+from keras_graft.structure.variable_values import digest_of_weights
 from keras_graft.trainer.callback_order import JudgingCallback
 
 
@@ -85,11 +88,7 @@ class RetrievalCallback(JudgingCallback):
         batch_size: int = 256,
     ) -> None:
         super().__init__()
-        if metric not in METRICS:
-            raise ValueError(
-                f"`metric` must be one of {', '.join(METRICS)}. Received: "
-                f"{metric!r}"
-            )
+        self.ranks = checked_settings(metric, ranks, reranking)
         if not is_whole(batch_size, 1):
             raise ValueError(
                 "`batch_size` must be a whole number from 1 on. Received: "
@@ -98,15 +97,18 @@ class RetrievalCallback(JudgingCallback):
         self.query = query
         self.gallery = gallery
         self.metric = metric
-        self.ranks = tuple(ranks)
         self.reranking = reranking
         self.output = output
         self.batch_size = batch_size
-        # What is wrong with identities and ranks is said before training.
-        chance = self._scored(*(np.zeros((len(p), 1)) for p in self._parts()))
-        self.compared = dict.fromkeys(chance, "max")
+        # What is wrong with identities is said before training.
+        labels = checked_labels(
+            *(query.ids, query.cameras, len(query)),
+            *(gallery.ids, gallery.cameras, len(gallery)),
+        )
+        refuse_unmatched(*labels)
+        self.compared = dict.fromkeys(metric_names(self.ranks), "max")
         self._embedders: list = []
-        self._judged_weights: str | None = None
+        self._judged_weights: list[str] = []
 
     def on_train_begin(self, logs=None):
         self._embedders = [
@@ -114,11 +116,11 @@ class RetrievalCallback(JudgingCallback):
             for network in self._networks()
         ]
         # A run that is resumed after its last epoch has these from a file.
-        self._judged_weights = self._digest()
+        self._judged_weights = self._digests()
 
     def on_train_end(self, logs=None):
         health = getattr(self.model, "health", None)
-        if health is None or self._judged_weights == self._digest():
+        if health is None or self._judged_weights == self._digests():
             return
         health.keep_scores(self.judged())
 
@@ -129,7 +131,7 @@ class RetrievalCallback(JudgingCallback):
             logs.update({f"val_{m}": found[f"val_{m}"] for m in self.compared})
 
     def judged(self):
-        self._judged_weights = self._digest()
+        self._judged_weights = self._digests()
         status = getattr(self.model, "status", None)
         found, embedded = [], []
         for k, embedder in enumerate(self._embedders):
@@ -182,12 +184,8 @@ class RetrievalCallback(JudgingCallback):
     def _networks(self) -> Sequence[keras.Model]:
         return getattr(self.model, "networks", None) or [self.model]
 
-    def _digest(self):
-        digest = hashlib.blake2b()
-        for network in self._networks():
-            for weight in network.get_weights():
-                digest.update(np.ascontiguousarray(weight).tobytes())
-        return digest.hexdigest()
+    def _digests(self):
+        return [digest_of_weights(network) for network in self._networks()]
 
 
 def _embedder(network: keras.Model, images: np.ndarray, output: str) -> Any:

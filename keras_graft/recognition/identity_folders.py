@@ -5,12 +5,14 @@ import re
 
 import numpy as np
 
+from keras_graft.data.image_names import is_hidden
 from keras_graft.data.tfds_source import DataUnavailableError
 from keras_graft.recognition.image_files import ImageFiles
 from keras_graft.recognition.image_files import Problems
 from keras_graft.recognition.image_files import images_in
 from keras_graft.recognition.layouts import RetrievalFiles
 from keras_graft.recognition.queries import draw_queries
+from keras_graft.recognition.queries import found_again
 
 # Of the identities that can be looked for.
 _TEST_SHARE = 0.5
@@ -46,7 +48,7 @@ def identity_files(
     folders = sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
+        if path.is_dir() and not is_hidden(path.name)
     )
     cameras: dict[str, int] = {}
     rows = []
@@ -60,9 +62,8 @@ def identity_files(
             camera = cameras.setdefault(key, len(cameras))
             rows.append((path, identity, camera))
     everything = ImageFiles.of(rows)
-    pairs = np.unique(np.stack([everything.ids, everything.cameras]), axis=1)
-    identities, num_cameras = np.unique(pairs[0], return_counts=True)
-    able = identities[num_cameras > 1]
+    identities = np.unique(everything.ids)
+    able = found_again(everything.ids, everything.cameras)
     count = int(len(able) * _TEST_SHARE)
     if count < 2 or len(identities) - count < 2:
         problems.refuse()

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-JUNK = -1
+from keras_graft.data.image_names import is_image_name
+
 # Of each kind of problem in a message.
 _NAMED = 20
 
@@ -90,16 +90,11 @@ class Problems:
 
 
 def images_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files of a folder that are images by their names, sorted.
-
-    Hidden files and what systems leave behind (`Thumbs.db`) are none.
-    """
+    """The files of a folder that are images by their names, sorted."""
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
+        if is_image_name(path.name) and not path.is_dir()
     )
 
 

@@ -7,10 +7,10 @@ import re
 import numpy as np
 
 from keras_graft.data.tfds_source import DataUnavailableError
-from keras_graft.recognition.image_files import JUNK
 from keras_graft.recognition.image_files import ImageFiles
 from keras_graft.recognition.image_files import Problems
 from keras_graft.recognition.image_files import labelled_by_name
+from keras_graft.recognition.labels import JUNK
 
 _MARKET_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 _MARKET_NAME = re.compile(r"(-1|\d+)_c(\d+)(?!\d)")

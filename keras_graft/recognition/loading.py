@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 
+from keras_graft.checks import packages
 from keras_graft.checks.numbers import is_whole
 from keras_graft.data import digits
 from keras_graft.data.names import RETRIEVAL_DATASETS
@@ -19,7 +20,6 @@ from keras_graft.recognition.layouts import MARKET_LIKE
 from keras_graft.recognition.layouts import market_files
 from keras_graft.recognition.layouts import msmt17_files
 from keras_graft.recognition.layouts import shared_identities
-from keras_graft.recognition.pictures import read_pictures
 from keras_graft.recognition.queries import draw_queries
 from keras_graft.recognition.queries import hold_out
 
@@ -137,6 +137,7 @@ def load(
         DataUnavailableError: If the folder is not there, or not laid out so.
         ValueError: If an argument is out of its range, or files are misnamed,
             missing or broken: all of them in one message.
+        MissingPackageError: If files are to be read without Pillow.
     """
     if name not in DATASETS:
         raise ValueError(
@@ -157,6 +158,7 @@ def load(
             "`image_shape` must be (height, width), whole numbers from 1 on. "
             f"Received: {image_shape!r}"
         )
+    packages.require("Reading image files", packages.IMAGE_FILES)
     root = pathlib.Path(folder)
     problems = Problems(root)
     if name == "folder":
@@ -210,6 +212,9 @@ def _digits(folder, image_shape) -> RetrievalData:
 
 
 def _read(files: ImageFiles, image_shape, problems) -> LabelledImages:
+    # Here, for digits and what is trained on them need no Pillow.
+    from keras_graft.recognition.pictures import read_pictures
+
     images = read_pictures(files.paths, tuple(image_shape), problems)
     return LabelledImages(images, files.ids, files.cameras)
 

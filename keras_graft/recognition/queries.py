@@ -2,9 +2,26 @@
 
 import numpy as np
 
+from keras_graft.checks.numbers import is_number
+
 # Streams of a seed.
 _QUERIES = 1
 _IDENTITIES = 2
+
+
+def found_again(ids: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """The identities that can be found again: with images by two cameras.
+
+    Args:
+        ids: Identities, int, shape [images].
+        cameras: int, shape [images].
+
+    Returns:
+        Sorted identities, int.
+    """
+    pairs = np.unique(np.stack([ids, cameras]), axis=1)
+    identities, num_cameras = np.unique(pairs[0], return_counts=True)
+    return identities[num_cameras > 1]
 
 
 def draw_queries(ids: np.ndarray, cameras: np.ndarray, seed: int) -> np.ndarray:
@@ -24,11 +41,7 @@ def draw_queries(ids: np.ndarray, cameras: np.ndarray, seed: int) -> np.ndarray:
     is_query = np.zeros(len(ids), dtype=bool)
     _, firsts = np.unique(ids[order], return_index=True)
     rows = order[firsts]
-    other = {
-        identity: len(np.unique(cameras[ids == identity])) > 1
-        for identity in ids[rows].tolist()
-    }
-    is_query[[row for row in rows if other[int(ids[row])]]] = True
+    is_query[rows[np.isin(ids[rows], found_again(ids, cameras))]] = True
     return is_query
 
 
@@ -49,15 +62,17 @@ def hold_out(
 
     Raises:
         ValueError: If the share is fewer than two identities or leaves fewer
-            than two to train on.
+            than two to train on, or is out of its range.
     """
-    pairs = np.unique(np.stack([ids, cameras]), axis=1)
-    identities, num_cameras = np.unique(pairs[0], return_counts=True)
-    able = identities[num_cameras > 1]
+    if not (is_number(fraction) and 0 < fraction < 1):
+        raise ValueError(
+            f"`fraction` must be in (0, 1). Received: {fraction!r}"
+        )
+    identities, able = np.unique(ids), found_again(ids, cameras)
     count = round(fraction * len(identities))
     if not 2 <= count <= min(len(able), len(identities) - 2):
         raise ValueError(
-            f"validation_fraction={fraction} of {len(identities)} identities "
+            f"fraction={fraction} of {len(identities)} identities "
             f"is {count}. It must be from 2 to "
             f"{min(len(able), len(identities) - 2)}: those with images by two "
             "cameras can be held out, and two must be left to train on. 0 "

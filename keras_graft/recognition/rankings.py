@@ -4,8 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from keras_graft.checks.numbers import is_whole
 from keras_graft.recognition.distances import Distances
-from keras_graft.recognition.retrieval import JUNK
+from keras_graft.recognition.labels import JUNK
+from keras_graft.recognition.labels import checked_labels
+from keras_graft.recognition.labels import refuse_unmatched
+from keras_graft.recognition.retrieval import checked_embeddings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,10 +38,10 @@ class RankedLists:
 def ranked_lists(
     query_embeddings: np.ndarray,
     query_ids: np.ndarray,
-    query_cameras: np.ndarray,
+    query_cameras: np.ndarray | None,
     gallery_embeddings: np.ndarray,
     gallery_ids: np.ndarray,
-    gallery_cameras: np.ndarray,
+    gallery_cameras: np.ndarray | None,
     count: int = 10,
     bins: int = 60,
 ) -> RankedLists:
@@ -52,18 +56,38 @@ def ranked_lists(
 
     Returns:
         A `RankedLists`.
+
+    Raises:
+        ValueError: As `retrieval_metrics`, and if `count` or `bins` is less
+            than 1.
     """
-    count = min(count, len(gallery_ids))
+    for name, number in (("count", count), ("bins", bins)):
+        if not is_whole(number, 1):
+            raise ValueError(
+                f"`{name}` must be a whole number from 1 on. Received: "
+                f"{number!r}"
+            )
+    of_queries, of_gallery = checked_embeddings(
+        query_embeddings, gallery_embeddings
+    )
+    queries, gallery = checked_labels(
+        *(query_ids, query_cameras, len(of_queries)),
+        *(gallery_ids, gallery_cameras, len(of_gallery)),
+    )
+    refuse_unmatched(queries, gallery)
+    count = min(count, len(gallery))
     edges = np.linspace(0, 2, bins + 1)
     within, between = np.zeros((2, bins), int)
     nearest, right = [], []
-    distances = Distances(query_embeddings, gallery_embeddings, "cosine")
+    distances = Distances(of_queries, of_gallery, "cosine")
     for start, block in distances.blocks():
         block /= 2  # Squared between embeddings of length 1: 2 - 2 cosine.
         rows = slice(start, start + len(block))
-        same = query_ids[rows, np.newaxis] == gallery_ids
-        out = same & (query_cameras[rows, np.newaxis] == gallery_cameras)
-        out |= gallery_ids == JUNK
+        same = queries.ids[rows, np.newaxis] == gallery.ids
+        out = np.broadcast_to(gallery.ids == JUNK, same.shape)
+        if queries.cameras is not None:
+            cameras = queries.cameras[rows, np.newaxis]
+            out = out | (same & (cameras == gallery.cameras))
         within += np.histogram(block[same & ~out], edges)[0]
         between += np.histogram(block[~same & ~out], edges)[0]
         block[out] = np.inf

@@ -6,8 +6,9 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
+from keras_graft.checks import packages
+from keras_graft.checks.numbers import is_whole
 from keras_graft.recognition.loading import LabelledImages
 from keras_graft.recognition.rankings import RankedLists
 from keras_graft.recognition.rankings import ranked_lists
@@ -58,7 +59,8 @@ def retrieval_report(
         HTML that needs nothing beside it.
 
     Raises:
-        ValueError: As `retrieval_metrics`.
+        ValueError: As `retrieval_metrics`, and if `shown` is less than 1.
+        MissingPackageError: If Matplotlib or Pillow is not installed.
     """
     title = html.escape(title)
     sections = retrieval_sections(
@@ -87,7 +89,18 @@ def retrieval_sections(
 
     Returns:
         Pieces of HTML; `RANKED_STYLE` is the style of their table.
+
+    Raises:
+        ValueError: As `retrieval_report`.
+        MissingPackageError: Likewise.
     """
+    packages.require(
+        "A retrieval report", (*packages.PICTURES, *packages.IMAGE_FILES)
+    )
+    if not is_whole(shown, 1):
+        raise ValueError(
+            f"`shown` must be a whole number from 1 on. Received: {shown!r}"
+        )
     sides = (
         *(query_embeddings, query.ids, query.cameras),
         *(gallery_embeddings, gallery.ids, gallery.cameras),
@@ -142,6 +155,8 @@ def _in_even_steps(precisions: np.ndarray, count: int) -> Sequence[int]:
 
 
 def _cell(images, row, kind, text):
+    from PIL import Image
+
     pixels = images.images[row]
     picture = Image.fromarray(
         pixels[..., 0] if pixels.shape[-1] == 1 else pixels

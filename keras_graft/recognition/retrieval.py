@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_graft.checks.members import check_member
 from keras_graft.checks.numbers import is_whole
 from keras_graft.recognition import expected_values
 from keras_graft.recognition.distances import METRICS
 from keras_graft.recognition.distances import Distances
+from keras_graft.recognition.labels import JUNK
+from keras_graft.recognition.labels import checked_labels
+from keras_graft.recognition.labels import refuse_unmatched
 from keras_graft.recognition.reranking import Reranking
 from keras_graft.recognition.reranking import reranked_blocks
-
-JUNK = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,14 +43,13 @@ class RetrievalScores:
         """`"mAP"`, `"mINP"`, `"rank_1"`, ... over queries with a match."""
         counted = self.num_matches > 0
         by_rank = self.found_by_rank[counted].mean(axis=0)
-        return {
-            "mAP": float(self.average_precision[counted].mean()),
-            "mINP": float(self.inverse_negative_penalty[counted].mean()),
-            **{
-                f"rank_{rank}": float(share)
-                for rank, share in zip(self.ranks, by_rank, strict=True)
-            },
-        }
+        values = (
+            self.average_precision[counted].mean(),
+            self.inverse_negative_penalty[counted].mean(),
+            *by_rank,
+        )
+        names = metric_names(self.ranks)
+        return dict(zip(names, map(float, values), strict=True))
 
 
 def retrieval_metrics(
@@ -151,32 +152,22 @@ def retrieval_scores(
     Raises:
         ValueError: As `retrieval_metrics`.
     """
-    queries = _labelled("query", query_embeddings, query_ids, query_cameras)
-    gallery = _labelled(
-        "gallery", gallery_embeddings, gallery_ids, gallery_cameras
+    ranks = checked_settings(metric, ranks, reranking)
+    of_queries, of_gallery = checked_embeddings(
+        query_embeddings, gallery_embeddings
     )
-    _check_pair(queries, gallery)
-    ranks = _checked_ranks(ranks)
-    if metric not in METRICS:
-        raise ValueError(
-            f"`metric` must be one of {', '.join(METRICS)}. Received: "
-            f"{metric!r}"
-        )
-    gallery = gallery.without(gallery.ids == JUNK)
-    if not len(gallery.ids):
-        raise ValueError("The gallery holds nothing but junk (identity -1).")
+    queries, gallery = checked_labels(
+        *(query_ids, query_cameras, len(of_queries)),
+        *(gallery_ids, gallery_cameras, len(of_gallery)),
+    )
+    refuse_unmatched(queries, gallery)
+    junk = gallery.ids == JUNK
+    if junk.any():
+        gallery, of_gallery = gallery.without(junk), of_gallery[~junk]
     groups = _groups(
-        _blocks(queries.embeddings, gallery.embeddings, metric, reranking),
-        queries,
-        gallery,
+        _blocks(of_queries, of_gallery, metric, reranking), queries, gallery
     )
-    if not len(groups.query):
-        raise ValueError(
-            "No query has a right image in the gallery: one of its identity, "
-            "by another camera. Are the identities of both numbered alike? "
-            "Without cameras, give None for both."
-        )
-    return _scores(groups, len(queries.ids), ranks)
+    return _scores(groups, len(queries), ranks)
 
 
 def _blocks(queries, gallery, metric, reranking):
@@ -185,22 +176,6 @@ def _blocks(queries, gallery, metric, reranking):
     both = np.concatenate([queries, gallery])
     distances = Distances(both, both, metric)
     return reranked_blocks(distances, len(queries), reranking)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Labelled:
-    """Embeddings with identities and cameras."""
-
-    embeddings: np.ndarray
-    ids: np.ndarray
-    cameras: np.ndarray | None
-
-    def without(self, left_out):
-        if not left_out.any():
-            return self
-        kept = ~left_out
-        cameras = None if self.cameras is None else self.cameras[kept]
-        return _Labelled(self.embeddings[kept], self.ids[kept], cameras)
 
 
 class _Groups(typing.NamedTuple):
@@ -239,8 +214,6 @@ def _groups(blocks, queries, gallery):
                 before, counts = np.unique(before, return_counts=True)
                 size = np.searchsorted(row, row[before], "right") - before
                 found.append((np.full(len(before), i), before, size, counts))
-    if not found:
-        return _Groups(*[np.zeros(0, int)] * 4)
     return _Groups(*map(np.concatenate, zip(*found, strict=True)))
 
 
@@ -271,11 +244,33 @@ def _scores(groups, num_queries, ranks):
     )
 
 
-def _labelled(name, embeddings, ids, cameras):
-    embeddings, ids = np.asarray(embeddings), np.asarray(ids)
+def checked_embeddings(
+    queries: np.ndarray, gallery: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of both sides as floats, if they are some.
+
+    Args:
+        queries: Numbers, shape [queries, size].
+        gallery: Numbers, shape [images, size].
+
+    Raises:
+        ValueError: If they are of other shapes, no numbers or not finite.
+    """
+    queries, gallery = _floats("query", queries), _floats("gallery", gallery)
+    sizes = queries.shape[1], gallery.shape[1]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            "Embeddings of queries and gallery must have the same size. "
+            f"Received: sizes {sizes[0]} and {sizes[1]}"
+        )
+    return queries, gallery
+
+
+def _floats(side, embeddings):
+    embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise ValueError(
-            f"`{name}_embeddings` must have the shape [images, size], neither "
+            f"`{side}_embeddings` must have the shape [images, size], neither "
             f"of them 0. Received: shape {embeddings.shape}"
         )
     if not np.issubdtype(embeddings.dtype, np.floating):
@@ -283,54 +278,37 @@ def _labelled(name, embeddings, ids, cameras):
             embeddings = embeddings.astype(np.float32)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"`{name}_embeddings` must be numbers. Received: dtype "
+                f"`{side}_embeddings` must be numbers. Received: dtype "
                 f"{embeddings.dtype}"
             ) from error
     broken = ~np.isfinite(embeddings).all(axis=1)
     if broken.any():
         raise ValueError(
-            f"`{name}_embeddings` must be finite. {broken.sum()} of "
+            f"`{side}_embeddings` must be finite. {broken.sum()} of "
             f"{len(broken)} rows are not, the first of them row "
             f"{broken.argmax()}."
         )
-    _check_numbers(f"{name}_ids", ids, len(embeddings))
-    if cameras is not None:
-        cameras = np.asarray(cameras)
-        _check_numbers(f"{name}_cameras", cameras, len(embeddings))
-    return _Labelled(embeddings, ids, cameras)
+    return embeddings
 
 
-def _check_numbers(name, numbers, count):
-    whole = np.issubdtype(numbers.dtype, np.integer)
-    if numbers.shape != (count,) or not whole:
+def checked_settings(
+    metric: str, ranks: Sequence[int], reranking: Reranking | None
+) -> tuple[int, ...]:
+    """The ranks, if these are settings of `retrieval_metrics`.
+
+    Args:
+        metric: As for `retrieval_metrics`, like the others.
+        ranks: Likewise.
+        reranking: Likewise.
+
+    Raises:
+        ValueError: If one is out of its range.
+    """
+    check_member("metric", metric, METRICS)
+    if not (reranking is None or isinstance(reranking, Reranking)):
         raise ValueError(
-            f"`{name}` must be whole numbers of the shape [{count}], one for "
-            f"each embedding. Received: {numbers.dtype} of shape "
-            f"{numbers.shape}"
+            f"`reranking` must be a Reranking, or None. Received: {reranking!r}"
         )
-
-
-def _check_pair(queries, gallery):
-    sizes = queries.embeddings.shape[1], gallery.embeddings.shape[1]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            "Embeddings of queries and gallery must have the same size. "
-            f"Received: sizes {sizes[0]} and {sizes[1]}"
-        )
-    if (queries.cameras is None) != (gallery.cameras is None):
-        raise ValueError(
-            "`query_cameras` and `gallery_cameras` must be given together, or "
-            "neither of them."
-        )
-    junk = queries.ids == JUNK
-    if junk.any():
-        raise ValueError(
-            f"A query must have an identity. {junk.sum()} of {len(junk)} have "
-            f"-1, which is junk, the first of them query {junk.argmax()}."
-        )
-
-
-def _checked_ranks(ranks):
     ranks = tuple(ranks)
     if not ranks or not all(is_whole(rank, 1) for rank in ranks):
         raise ValueError(
@@ -338,3 +316,8 @@ def _checked_ranks(ranks):
             f"{ranks}"
         )
     return tuple(map(int, ranks))
+
+
+def metric_names(ranks: Sequence[int]) -> list[str]:
+    """The keys of `retrieval_metrics`: `"mAP"`, `"mINP"`, `"rank_1"`, ..."""
+    return ["mAP", "mINP", *(f"rank_{rank}" for rank in ranks)]

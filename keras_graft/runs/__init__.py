@@ -16,14 +16,14 @@
 | `run` | a run from its flags to its report |
 | `task` | what is of one task alone, and not of every run |
 | `classification`, `recognition` | the tasks |
-| `recipe`, `recognition_recipe` | settings -> networks, losses, distillation |
-| `networks`, `own_models` | `--model` -> networks |
-| `optimizers` | settings -> optimizers |
+| `recipe`, `recognition_recipe` | settings -> the trainer |
+| `networks`, `own_models` | `--model` -> networks; those of one's own |
+| `optimizers` | settings -> the optimizer of each network |
 | `batches` | settings -> images and their batches |
 | `callbacks` | settings -> callbacks |
 | `resuming`, `run_state` | what a run goes on with, and what is said about it |
 | `costs`, `run_plan` | what a run would cost, counted |
-| `progress` | one bar for the whole run |
+| `progress` | one line an epoch, a bar in it |
 | `csv_tables` | the tables of a run, written and read |
 | `run_logs` | `history.csv` and `coefficients.csv` |
 | `image_table` | `images.csv`, and that the images stay the same |

@@ -23,11 +23,10 @@ def load_splits(settings: Any) -> data.Splits:
     if source_of(settings.dataset) in IMAGE_SOURCES:
         reading = {
             "image_size": settings.image_size,
-            "resize": settings.resize,
             "bad_images": settings.bad_images,
             "cache": settings.cache,
             "cache_dir": _nearest_folder(settings.workdir),
-            "whole": settings.augment == "resized_crop",
+            **resizing(settings),
         }
     return data.load(
         settings.dataset,
@@ -37,6 +36,21 @@ def load_splits(settings: Any) -> data.Splits:
         seed=settings.seed,
         **reading,
     )
+
+
+def resizing(settings: Any) -> dict[str, Any]:
+    """How the images of files become squares.
+
+    Returns:
+        `{"resize": ..., "whole": ...}`, as of `folder.reading.read_images`;
+        both None where images are arrays, which nobody resizes.
+    """
+    if settings.dataset.partition(":")[0] not in IMAGE_SOURCES:
+        return {"resize": None, "whole": None}
+    return {
+        "resize": settings.resize,
+        "whole": settings.augment == "resized_crop",
+    }
 
 
 def _nearest_folder(path):

@@ -12,6 +12,7 @@ from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
 from keras_graft.runs.batches import load_splits
 from keras_graft.runs.batches import monitored_split
+from keras_graft.runs.batches import resizing
 from keras_graft.runs.task import Task
 
 
@@ -114,5 +115,5 @@ class Classification(Task):
             return None
         return {
             "class_names": found.class_names,
-            "resize": self.settings.resize,
+            **resizing(self.settings),
         }

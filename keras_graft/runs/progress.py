@@ -1,17 +1,25 @@
-"""One bar for the whole run."""
+"""One line an epoch; in a terminal there is a bar in it while it runs."""
 
+import contextlib
+import shutil
 import sys
+import time
+from collections.abc import Iterable
+from collections.abc import Iterator
 
 import tqdm
 
 from keras_graft.trainer.callback_order import Stage
 from keras_graft.trainer.callback_order import StagedCallback
 
+_COLUMNS = 100
+
 
 class Progress(StagedCallback):
-    """Shows epoch, time left and a few numbers; the rest is in the CSV file.
+    """Shows epochs and a few numbers; the rest is in the CSV file.
 
-    In a terminal a bar, elsewhere a line for each epoch.
+    A line for each epoch that has ended, of 100 columns at most. In a
+    terminal, the one that runs has a bar and the time left of the run.
 
     Args:
         epochs: Epochs of the run.
@@ -27,7 +35,7 @@ class Progress(StagedCallback):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
-        self._columns = {
+        self._numbers = {
             "loss": "loss",
             score: score,
             f"val_{score}": "validation",
@@ -35,35 +43,77 @@ class Progress(StagedCallback):
         }
         self._file = file or sys.stderr
         self._bar = None
-        self._done = 0
+        self._epoch = 0
+        # When a step of this start had ended, and how many of the run.
+        self._since = None
 
     def on_train_begin(self, logs=None):
-        self._bar = tqdm.tqdm(
-            total=self._epochs * self._steps,
-            unit="step",
-            file=self._file,
-            dynamic_ncols=True,
-            disable=not self._file.isatty(),
-        )
+        self._since = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}")
-        self._done = epoch * self._steps
+        self._epoch = epoch
+        if self._file.isatty():
+            self._bar = tqdm.tqdm(
+                total=self._steps,
+                desc=f"{self._name()}{self._left(epoch * self._steps)}",
+                bar_format="{desc} |{bar}|",
+                file=self._file,
+                ncols=min(_COLUMNS, shutil.get_terminal_size().columns),
+                leave=False,
+            )
 
     def on_train_batch_end(self, batch, logs=None):
-        self._bar.update(self._done + batch + 1 - self._bar.n)
+        if self._bar is None:
+            return
+        done = self._epoch * self._steps + batch + 1
+        # The first step makes the graph, and tells nothing of the others.
+        self._since = self._since or (time.monotonic(), done)
+        self._bar.set_description_str(
+            f"{self._name()}{self._left(done)}", refresh=False
+        )
+        self._bar.update(batch + 1 - self._bar.n)
 
     def on_epoch_end(self, epoch, logs=None):
-        columns = {
-            column: f"{logs[key]:.4f}"
-            for key, column in self._columns.items()
+        self.clear()
+        numbers = "".join(
+            f"  {name} {_short(logs[key])}"
+            for key, name in self._numbers.items()
             if key in logs
-        }
-        self._bar.set_postfix(columns)
-        if self._bar.disable:
-            numbers = "  ".join(f"{k} {v}" for k, v in columns.items())
-            self._file.write(f"epoch {epoch + 1}/{self._epochs}  {numbers}\n")
-            self._file.flush()
+        )
+        self._file.write(f"{self._name()}{numbers}\n")
+        self._file.flush()
 
-    def on_train_end(self, logs=None):
-        self._bar.close()
+    def clear(self):
+        """Takes the bar away, for whoever has something to say."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _name(self):
+        return f"epoch {self._epoch + 1}/{self._epochs}"
+
+    def _left(self, done):
+        """The time left of the run when so many of its steps are done."""
+        since, before = self._since or (0.0, done)
+        if done == before:
+            return ""
+        # Validation, grafts and checkpoints between the steps count as well.
+        of_a_step = (time.monotonic() - since) / (done - before)
+        seconds = of_a_step * (self._epochs * self._steps - done)
+        return f"  {tqdm.tqdm.format_interval(seconds)} left"
+
+
+@contextlib.contextmanager
+def bars_cleared(callbacks: Iterable) -> Iterator[None]:
+    """Takes away what a training that breaks off leaves of a bar."""
+    try:
+        yield
+    finally:
+        for callback in callbacks:
+            if isinstance(callback, Progress):
+                callback.clear()
+
+
+def _short(number):
+    # Of a network that diverges the loss may have forty digits.
+    return f"{number:.4f}" if abs(number) < 1e6 else f"{number:.3e}"

@@ -27,7 +27,7 @@ from keras_graft.runs.threads import share_out_threads
 from keras_graft.structure.printable import printable
 
 
-def run(settings, signals, cluster=None, owns_process=False):
+def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     """Trains, evaluates and writes the run directory.
 
     Args:
@@ -37,6 +37,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             Its chief writes the run directory, the others write nothing.
         owns_process: Whether nothing else is to train in this process, so
             that the run may choose TensorFlow's threads.
+        watchers: Keras callbacks beside the run's own.
 
     Returns:
         Exit code.
@@ -95,7 +96,7 @@ def run(settings, signals, cluster=None, owns_process=False):
             directory,
             trainer,
             graft,
-            watch,
+            [*watch, *watchers],
             writes=is_chief,
         )
         if not is_chief:
@@ -158,7 +159,7 @@ class _Job:
         directory: Its folder.
         trainer: Its trainer, compiled.
         graft: The callback that grafts, or None.
-        watch: Callbacks that watch the other workers.
+        watch: Callbacks that watch the other workers, or the clock.
         writes: Whether this process writes into the folder.
     """
 
@@ -181,6 +182,7 @@ def _train(job):
     from keras_graft.runs.callbacks import make_callbacks
     from keras_graft.runs.callbacks import make_swa_callback
     from keras_graft.runs.interruption import StopAtSignal
+    from keras_graft.runs.progress import bars_cleared
 
     task, trainer = job.task, job.trainer
     settings = task.settings
@@ -196,7 +198,7 @@ def _train(job):
     callbacks, monitor = make_callbacks(
         task, job.directory, job.graft, job.writes
     )
-    with job.signals.deferred():
+    with job.signals.deferred(), bars_cleared(callbacks):
         trainer.fit(
             task.training_data,
             epochs=settings.epochs,

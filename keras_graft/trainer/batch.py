@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_graft.distribution.replicas import padded
@@ -39,6 +40,15 @@ class Batch:
             num_networks: N.
             num_replicas: Number of replicas in sync.
         """
+        # An eager step of one batch is given arrays by Keras.
+        data = keras.tree.map_structure(
+            lambda part: (
+                tf.convert_to_tensor(part)
+                if isinstance(part, np.ndarray)
+                else part
+            ),
+            data,
+        )
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         return cls(
             views_of(padded(x) if num_replicas > 1 else x, num_networks),

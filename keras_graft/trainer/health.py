@@ -1,17 +1,15 @@
 """Which networks are live, and how well each one did in the last epoch."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_graft.optimizers.network_optimizers import has_scale_to_lower
-from keras_graft.structure.variable_values import value_of
+from keras_graft.structure.variable_values import digest_of_weights
 from keras_graft.trainer.choice import Choice
 from keras_graft.trainer.healing import first_non_finite
 from keras_graft.trainer.healing import heal
@@ -236,7 +234,8 @@ class Health:
             if self.status[k] != RETIRED:
                 continue
             weight = first_non_finite(network)
-            if weight or self._retired_with.get(k) in (None, _digest(network)):
+            before = self._retired_with.get(k)
+            if weight or before in (None, digest_of_weights(network)):
                 _LOG.warning(
                     "network_%d stays retired: %s. To let it take part, give "
                     'it other weights and set trainer.status[%d] = "live".',
@@ -259,7 +258,7 @@ class Health:
 
     def remember_retired(self, k: int) -> None:
         """Notes with which weights a network is retired."""
-        self._retired_with[k] = _digest(self._trainer.networks[k])
+        self._retired_with[k] = digest_of_weights(self._trainer.networks[k])
 
     @property
     def status(self) -> StatusList:
@@ -291,13 +290,6 @@ class Health:
         """
         live = keras.ops.convert_to_numpy(self.live())
         return self._choice.best(live, list(self.status))
-
-
-def _digest(network):
-    digest = hashlib.blake2b()
-    for variable in network.weights:
-        digest.update(np.ascontiguousarray(value_of(variable)).tobytes())
-    return digest.hexdigest()
 
 
 def _flags(trainer, name, shape, initializer):

@@ -91,12 +91,18 @@ class Scoring:
 
     @property
     def names(self) -> list[str]:
-        """Of what one network's logs have, as Keras' own."""
+        """Of one network's logs, in the order of Keras' own lists."""
         held = held_metrics(self._networks[0])
-        return [
-            *self.scorers[0].get_metrics_result(),
-            *held_results([held])[0],
+        of_network = self.scorers[0]
+        logs = of_network.get_metrics_result() | held_results([held])[0]
+        given = [
+            one.name
+            for metric in [*of_network.metrics, *held]
+            for one in getattr(metric, "metrics", [metric])
         ]
+        # Those of several heads have other names in the logs.
+        first = [name for name in dict.fromkeys(given) if name in logs]
+        return [*first, *sorted(set(logs) - set(first))]
 
     def build_from(self, y: Any, output: Any, sample_weight: Any) -> None:
         """Creates the metrics' variables in the current strategy's scope.

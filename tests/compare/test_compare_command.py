@@ -36,6 +36,14 @@ def compare(*arguments, cwd):
         (("--tune_learning_rates=0.1,nan",), "learning_rate"),
         (("--num_networks=1",), "compare N networks with one"),
         (("--num_seeds=0",), "num_seeds"),
+        (("--hours=0",), "hours"),
+        (("--hours=nan",), "hours"),
+        (("--hours=1", "--arms=swa"), "give two arms at least"),
+        (("--hours=1", "--validation_fraction=0"), "nothing to choose by"),
+        (
+            ("--hours=1", "--schedule_epochs=50"),
+            "the epochs are still to be chosen",
+        ),
     ],
 )
 def test_bad_command_is_refused_before_tensorflow(

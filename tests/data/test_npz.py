@@ -1,5 +1,6 @@
 """Arrays of one's own from a file."""
 
+import os
 import re
 
 import numpy as np
@@ -93,6 +94,27 @@ def test_what_is_no_set_of_images_is_refused(load, arrays, message):
         load(**arrays)
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damage_anywhere_is_a_sentence(tmp_path, save):
+    path = tmp_path / "damaged.npz"
+    # Some bytes of an archive are read by nobody, such as the time of a file.
+    save(path, x=X[:4, :2, :2], y=Y[:4])
+    whole = path.read_bytes()
+    reasons = set()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+        )
+        try:
+            data.load(f"npz:{path}", validation_fraction=0)
+        except ValueError as error:
+            assert str(error).startswith(f"{path} ")
+            reasons.add(type(error.__cause__).__name__)
+    # A wrong checksum, and what cannot be unpacked.
+    assert "BadZipFile" in reasons
+    assert save is np.savez or "error" in reasons
+
+
 def test_what_is_no_file_of_arrays_is_refused(tmp_path):
     np.save(tmp_path / "one.npy", X)
     (tmp_path / "text.npz").write_text("no arrays")
@@ -102,6 +124,9 @@ def test_what_is_no_file_of_arrays_is_refused(tmp_path):
         place = re.escape(str(tmp_path / name))
         with pytest.raises(ValueError, match=f"{place} cannot be read as"):
             data.load(f"npz:{tmp_path / name}")
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(ValueError, match="it is a named pipe, not a file"):
+        data.load(f"npz:{tmp_path / 'pipe.npz'}")
     with pytest.raises(data.DataUnavailableError, match="There is no file"):
         data.load(f"npz:{tmp_path / 'nothing.npz'}")
     with pytest.raises(ValueError, match="only be given for folder:PATH"):

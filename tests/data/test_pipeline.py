@@ -269,10 +269,10 @@ def test_two_replicas_share_the_batches_of_one(two_replicas):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"augment": "autoaugment"}, "augment must be one of none, standard"),
-        ({"batches": "mine"}, "batches must be one of shared, own. .*'mine'"),
+        ({"augment": "autoaugment"}, "`augment` must be one of none, standard"),
+        ({"batches": "mine"}, "`batches` must be one of shared, own. .*'mine'"),
         ({"augment": "cutmix", "num_classes": None}, "give num_classes"),
-        ({"class_balance": "all"}, "class_balance must be one of none, sample"),
+        ({"class_balance": "all"}, "`class_balance` must be one of none"),
         ({"num_networks": 0}, "num_networks=0"),
         ({"initial_epoch": -1}, "initial_epoch=-1"),
         ({"batch_size": 44}, "batch larger than the data"),

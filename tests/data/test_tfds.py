@@ -124,6 +124,34 @@ def test_other_kinds_of_datasets_are_refused(prepared, tmp_path):
         data.load("tfds:petals", tmp_path / "copy")
 
 
+@pytest.mark.parametrize("name", ["imdb_reviews", "celeb_a"])
+def test_other_kinds_are_refused_before_anything_is_downloaded(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "keras_graft.data.tfds.network_reaches", lambda _: pytest.fail("asked")
+    )
+    with pytest.raises(ValueError, match=f"tfds:{name} has no image with one"):
+        data.load(f"tfds:{name}", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"resize": "fit"}, "`resize` must be one of crop, pad"),
+        ({"cache": "ram"}, "`cache` must be one of auto"),
+        ({"bad_images": "keep"}, "`bad_images` must be one of refuse"),
+        ({"image_size": 0}, "`image_size` must be a whole number"),
+    ],
+)
+@pytest.mark.parametrize("name", ["tfds:beans", "folder:/nowhere"])
+def test_wrong_options_are_refused_before_any_image_is_looked_for(
+    name, option, message
+):
+    with pytest.raises(ValueError, match=message):
+        data.load(name, **option)
+
+
 def test_absent_and_offline_is_unavailable_with_remedies(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "keras_graft.data.tfds.network_reaches", lambda _: False

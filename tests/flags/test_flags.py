@@ -285,3 +285,24 @@ def test_workdir_that_is_a_file_is_refused(parse, tmp_path):
 def test_path_that_a_flagfile_cannot_hold_is_refused(parse, path):
     with pytest.raises(absl_flags.IllegalFlagValueError, match="it must"):
         parse(f"--workdir={path}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ((), set()),
+        (("--epochs=3", "--nograft"), {"epochs", "graft"}),
+        (("--epochs", "3", "--arms=swa"), {"epochs"}),
+    ],
+)
+def test_flags_of_the_unnamed_recipe_are_not_given(arguments, names):
+    assert flags.given(["compare", *arguments]) == names
+
+
+@pytest.mark.parametrize(
+    "named", [("--flagfile=digits.flags",), ("--flagfile", "digits.flags")]
+)
+def test_flags_of_a_named_recipe_are_given(named):
+    found = flags.given(["compare", *named, "--seed=1"])
+    assert {"epochs", "num_networks", "seed"} <= found
+    assert "data_dir" not in found

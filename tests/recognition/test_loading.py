@@ -1,5 +1,7 @@
 """Benchmarks' folders as images, identities and cameras."""
 
+import os
+
 import numpy as np
 import pytest
 from picture_folders import market_folder
@@ -152,6 +154,24 @@ def own(tmp_path):
     return tmp_path
 
 
+def test_images_are_those_of_any_other_folder(own):
+    write_picture(own / "a" / "3-in.png").rename(own / "a" / "3-in.JPE")
+    for name in (".b/0.png", "__MACOSX/0.png", "@eaDir/0.png", "a/.0.png"):
+        (own / name).parent.mkdir(exist_ok=True)
+        (own / name).write_text("no picture")
+    found = load("folder", own, (8, 4))
+    parts = (found.train, found.query, found.gallery)
+    assert sum(len(part) for part in parts) == 20
+    # Named, and neither passed over nor waited for.
+    (own / "a" / "4-gone.png").symlink_to(own / "nothing.png")
+    os.mkfifo(own / "a" / "5-pipe.png")
+    with pytest.raises(ValueError) as error:
+        load("folder", own, (8, 4))
+    assert "2 broken files:" in str(error.value)
+    assert "a/4-gone.png: No such file" in str(error.value)
+    assert "a/5-pipe.png: it is a named pipe" in str(error.value)
+
+
 def test_one_folder_an_identity_is_divided_by_the_seed(own):
     found = [
         load("folder", own, (8, 4), camera_pattern=r"-(\w+)\.", seed=seed)
@@ -244,5 +264,8 @@ def test_held_out_identities_are_trained_on_no_more():
     assert (len(rest), len(query), len(gallery)) == (48, 4, 8)
     again = hold_out_identities(train, 0.2, seed=4)[1]
     assert sorted(again.ids) != sorted(query.ids)
-    with pytest.raises(ValueError, match="must be from 2 to 18"):
+    with pytest.raises(ValueError, match="^fraction=0.05 of .* 2 to 18"):
         hold_out_identities(train, 0.05)
+    for fraction in (0, 1, float("nan"), "half"):
+        with pytest.raises(ValueError, match=r"`fraction` must be in \(0, 1"):
+            hold_out_identities(train, fraction)

@@ -40,6 +40,37 @@ def test_lists_leave_out_what_the_metrics_leave_out():
     assert found.between.tolist() == [1, 0, 0, 1]
 
 
+def test_lists_without_cameras_leave_out_junk_alone():
+    sides = (at([0]), [1], None, at(DEGREES), IDS, None)
+    assert ranked_lists(*sides).nearest.tolist() == [[0, 1, 2, 4, 5, -1]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query_embeddings": at([np.nan])}, "must be finite. 1 of 1"),
+        ({"query_embeddings": np.ones((1, 3))}, "sizes 3 and 2"),
+        ({"gallery_ids": IDS[1:]}, r"`gallery_ids`.*shape \[6\]"),
+        ({"query_cameras": None}, "given together"),
+        ({"query_ids": [-1]}, "A query must have an identity"),
+        ({"query_ids": [7]}, "No query has a right image"),
+        ({"count": 0}, "`count` must be a whole number from 1"),
+        ({"bins": 2.5}, "`bins` must be a whole number from 1"),
+    ],
+)
+def test_lists_refuse_what_the_metrics_refuse(change, message):
+    usual = {
+        "query_embeddings": at([0]),
+        "query_ids": [1],
+        "query_cameras": [1],
+        "gallery_embeddings": at(DEGREES),
+        "gallery_ids": IDS,
+        "gallery_cameras": CAMERAS,
+    }
+    with pytest.raises(ValueError, match=message):
+        ranked_lists(**usual | change)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_page_shows_queries_from_worst_to_best(channels):
     query = images_of([1, 2, 3], [9, 9, 9], channels)

@@ -1,11 +1,14 @@
 """Networks judged by retrieval while they train."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
 
 import keras_graft
 from keras_graft.recognition import LabelledImages
+from keras_graft.recognition import Reranking
 from keras_graft.recognition import RetrievalCallback
 from keras_graft.recognition import embedding_network
 from keras_graft.recognition import embeddings_of
@@ -173,8 +176,23 @@ def test_without_the_callback_there_is_no_such_log():
         ({"batch_size": 0}, "from 1 on"),
         ({"ranks": ()}, "at least one"),
         ({"gallery": TRAIN}, "No query has a right image"),
+        ({"reranking": True}, "must be a Reranking, or None. Received: True"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_training(arguments, message):
     with pytest.raises(ValueError, match=message):
         RetrievalCallback(**{"query": QUERY, "gallery": GALLERY, **arguments})
+
+
+def test_it_is_made_without_ranking_anything():
+    ids = np.arange(20_000)
+    many = LabelledImages(
+        np.broadcast_to(np.uint8(0), (len(ids), 1, 1, 1)), ids % 700, ids
+    )
+    begin = time.process_time()
+    callback = RetrievalCallback(many, many, reranking=Reranking())
+    # Re-ranking them takes minutes.
+    assert time.process_time() - begin < 2
+    assert list(callback.compared) == [
+        *("mAP", "mINP", "rank_1", "rank_5", "rank_10")
+    ]

@@ -205,6 +205,7 @@ def test_a_query_without_a_right_image_does_not_count():
         ({"metric": "dot"}, "one of cosine, euclidean. Received: 'dot'"),
         ({"ranks": (0,)}, "from 1 on"),
         ({"ranks": ()}, "at least one"),
+        ({"reranking": 20}, "must be a Reranking, or None. Received: 20"),
     ],
 )
 def test_wrong_arguments_are_named(change, message):

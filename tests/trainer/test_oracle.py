@@ -23,6 +23,7 @@ from oracle_cases import Centred
 from oracle_cases import X
 from oracle_cases import dense
 from oracle_cases import masked
+from oracle_cases import two_heads
 from oracle_cases import watched
 
 import keras_graft
@@ -85,6 +86,41 @@ def test_a_trainer_of_one_is_plain_fit(name, accelerate):
         np.testing.assert_allclose(
             found[log], values, rtol=1e-5, atol=1e-6, err_msg=log
         )
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_batches_of_a_loop_of_ones_own_are_those_of_plain_keras(eager):
+    found = []
+    plain, network = dense(3)(0), dense(3)(0)
+    trainer = keras_graft.GraftTrainer([network], None, accelerate=False)
+    for model in (plain, trainer):
+        sgd = keras.optimizers.SGD(0.1)
+        model.compile(sgd, SPARSE, metrics=["accuracy"], run_eagerly=eager)
+        logs = [model.train_on_batch(X, KIND, WEIGHTS) for _ in range(2)]
+        weights = {0: 1.0, 1: 2.0, 2: 0.0}
+        logs.append(model.train_on_batch(X, KIND, class_weight=weights))
+        model.reset_metrics()
+        found.append([*logs, model.test_on_batch(X, KIND, WEIGHTS)])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    for a, b in zip(network.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_list_of_several_heads_is_in_keras_order():
+    found = []
+    trainer = keras_graft.GraftTrainer([two_heads(0)], None)
+    for model in (two_heads(0), trainer):
+        model.compile(
+            "sgd",
+            {"kind": SPARSE, "box": "mse"},
+            metrics={"kind": ["accuracy"], "box": ["mse", "mae"]},
+            run_eagerly=True,
+        )
+        labels = {"kind": KIND, "box": BOX}
+        found.append(model.evaluate(X, labels, SIZE, 0))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    logs = trainer.evaluate(X, labels, SIZE, 0, return_dict=True)
+    assert found[1] == [logs[name] for name in trainer.metrics_names]
 
 
 def test_a_loss_with_a_state_is_each_networks_own(tmp_path):

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_graft.checks.plain_files import refuse_other_kind
+
 # Fewer pixels at a side show nothing, and more at all fill the memory: it is
 # also where Pillow begins to warn of files made to do so.
 SMALLEST_SIDE = 8
@@ -192,7 +194,10 @@ def _scaled(image, width, height, box=None):
 
 def _opened(source):
     try:
-        if not isinstance(source, str | os.PathLike):
+        if isinstance(source, str | os.PathLike):
+            # A pipe would be waited for.
+            refuse_other_kind(source)
+        else:
             source = io.BytesIO(source.read())
         return Image.open(source, formats=_FORMATS)
     except Image.UnidentifiedImageError as error:

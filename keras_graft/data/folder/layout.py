@@ -11,16 +11,10 @@ import pathlib
 import unicodedata
 from collections.abc import Iterator
 
-SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".webp",
-)
+from keras_graft.data.image_names import SUFFIXES
+from keras_graft.data.image_names import is_hidden
+from keras_graft.data.image_names import is_image_name
+
 _SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),
@@ -29,8 +23,6 @@ _SPLIT_NAMES = {
 _SPLIT_OF = {
     name: split for split, names in _SPLIT_NAMES.items() for name in names
 }
-# What systems leave in folders, beside names that begin with a dot.
-_HIDDEN = {"__MACOSX", "@eaDir"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +202,7 @@ class _Walk:
         """The folders in a folder by name; counts the files beside them."""
         found = []
         for entry in _entries(folder):
-            if _is_hidden(entry.name) or not entry.is_dir():
+            if is_hidden(entry.name) or not entry.is_dir():
                 self._pass_over(entry, "beside the class folders")
             else:
                 found.append(folder / entry.name)
@@ -231,7 +223,7 @@ class _Walk:
 
     def _images(self, folder, above):
         for entry in _entries(folder):
-            if _is_hidden(entry.name):
+            if is_hidden(entry.name):
                 self._pass_over(entry, "")
             elif entry.is_dir():
                 real = os.path.realpath(entry.path)
@@ -246,7 +238,7 @@ class _Walk:
     def _pass_over(self, entry, where):
         if entry.is_dir():
             return
-        if _is_hidden(entry.name):
+        if is_hidden(entry.name):
             kind = "hidden"
         elif _is_image(entry):
             kind = where
@@ -261,13 +253,5 @@ def _entries(folder: pathlib.Path) -> list[os.DirEntry]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name in _HIDDEN
-
-
 def _is_image(entry: os.DirEntry) -> bool:
-    return (
-        not _is_hidden(entry.name)
-        and entry.name.lower().endswith(SUFFIXES)
-        and not entry.is_dir()
-    )
+    return is_image_name(entry.name) and not entry.is_dir()

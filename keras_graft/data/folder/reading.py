@@ -16,9 +16,6 @@ from keras_graft.data.folder.image_file import BadImageError
 from keras_graft.data.folder.layout import ImageFile
 from keras_graft.data.folder.layout import Layout
 from keras_graft.data.folder.layout import say_passed_over
-from keras_graft.data.names import BAD_IMAGES
-from keras_graft.data.names import CACHES
-from keras_graft.data.names import RESIZES
 from keras_graft.data.splits import SourceFile
 from keras_graft.data.splits import Split
 from keras_graft.data.splits import Splits
@@ -69,11 +66,8 @@ def read_images(
             none.
 
     Raises:
-        ValueError: If the images or an argument cannot be used.
+        ValueError: If the images cannot be used.
     """
-    _check_member("resize", resize, RESIZES)
-    _check_member("bad_images", bad_images, BAD_IMAGES)
-    _check_member("cache", cache, CACHES)
     notes = [say_passed_over(layout.passed_over).capitalize()]
     found = examination.sizes([sources[f.name] for f in layout.files])
     errors = _errors(layout.files, found)
@@ -155,14 +149,6 @@ def _keeps(keeper, image, cache):
             "room, or give --cache=none."
         ) from error
     return True
-
-
-def _check_member(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(
-            f"{what} must be one of {', '.join(known)}. Received: "
-            f"{what}={value!r}"
-        )
 
 
 def _errors(files: Sequence[ImageFile], found: Sequence) -> dict[str, str]:
