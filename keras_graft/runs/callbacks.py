@@ -97,7 +97,7 @@ def make_callbacks(
         callbacks.append(CoefficientLogger(graft, directory.coefficients))
     callbacks += _tensorboard(directory)
     callbacks.append(
-        Progress(settings.epochs, task.steps_per_epoch, task.score)
+        Progress(settings.epochs, task.steps_per_epoch, score=task.score)
     )
     return callbacks, monitor
 

@@ -24,14 +24,14 @@ class Progress(StagedCallback):
     Args:
         epochs: Epochs of the run.
         steps: Steps in an epoch.
+        file: Where to write. Defaults to standard error.
         score: The log that networks are judged by. Defaults to
             `"accuracy"`.
-        file: Where to write. Defaults to standard error.
     """
 
     stage = Stage.LOG
 
-    def __init__(self, epochs, steps, score="accuracy", file=None):
+    def __init__(self, epochs, steps, file=None, score="accuracy"):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
