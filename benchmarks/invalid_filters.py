@@ -36,8 +36,9 @@ from keras_graft import flags
 from keras_graft.diagnosis.filter_norms import is_valid
 from keras_graft.runs.results import read_history
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.strategy import import_tensorflow_quietly
+from keras_graft.runs.whole_files import save_network
+from keras_graft.runs.whole_files import write_atomically
 
 
 def main() -> int:
@@ -153,7 +154,7 @@ def train(
     )
     files = directory.networks(trainer.num_networks)
     for network, file in zip(trainer.networks, files, strict=True):
-        directory.save_network(network, file)
+        save_network(network, file)
     found = {
         "flags": flags.flags_text(settings).splitlines(),
         "width": width,

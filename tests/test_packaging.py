@@ -26,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What is imported -> the name that it is installed by, where they differ.
 INSTALLED_AS = {
     "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
     "absl": "absl-py",
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",
@@ -61,8 +62,9 @@ def test_what_is_imported_at_once_is_installed_without_extras():
 
 def test_what_is_imported_at_all_is_in_an_extra():
     extras = PROJECT["optional-dependencies"]
+    used = ("data", "export", "mlflow", "plot", "tensorboard", "wandb")
     known = names(PROJECT["dependencies"]).union(
-        *(names(extras[extra]) for extra in ("data", "plot", "tensorboard"))
+        *(names(extras[extra]) for extra in used)
     )
     everything = {INSTALLED_AS.get(n, n) for n in imported("anywhere")}
     assert everything <= known

@@ -8,6 +8,13 @@ import importlib.util
 
 # What is imported: the name that pip knows, and the extra that has it.
 _EXTRAS = {
+    "ai_edge_litert": ("ai-edge-litert", "export"),
+    "mlflow": ("mlflow", "mlflow"),
+    "onnx": ("onnx", "export"),
+    "onnxruntime": ("onnxruntime", "export"),
+    "tensorboard": ("tensorboard", "tensorboard"),
+    "tf2onnx": ("tf2onnx", "export"),
+    "wandb": ("wandb", "wandb"),
     "PIL": ("pillow", "data"),
     "importlib_resources": ("importlib_resources", "data"),
     "matplotlib": ("matplotlib", "plot"),
@@ -18,6 +25,15 @@ _EXTRAS = {
 TFDS = ("tensorflow_datasets", "importlib_resources", "requests")
 IMAGE_FILES = ("PIL",)
 PICTURES = ("matplotlib",)
+# By format, as flags name it, what writes it and what it is checked with.
+EXPORTS: dict[str, tuple[str, ...]] = {
+    "saved_model": (),
+    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
+    "litert": ("ai_edge_litert",),
+}
+TRACKERS = {name: (name,) for name in ("tensorboard", "wandb", "mlflow")}
+# What the extra [command] consists of.
+_OF_COMMANDS = ("data", "plot")
 
 
 class MissingPackageError(ImportError):
@@ -43,9 +59,12 @@ def require(purpose: str, modules: tuple[str, ...]) -> None:
     if not absent:
         return
     names = " and ".join(_EXTRAS[name][0] for name in absent)
-    extras = ",".join(sorted({_EXTRAS[name][1] for name in absent}))
+    extras = sorted({_EXTRAS[name][1] for name in absent})
+    more = ""
+    if set(extras) <= set(_OF_COMMANDS):
+        more = "; the extra [command] brings all that the commands use"
     raise MissingPackageError(
         f"{purpose} needs {names}, which {'is' if len(absent) == 1 else 'are'} "
-        f"not installed. pip install 'keras_graft[{extras}]' brings what it "
-        "needs; the extra [command] brings all that the commands use."
+        f"not installed. pip install 'keras_graft[{','.join(extras)}]' brings "
+        f"what it needs{more}."
     )

@@ -191,7 +191,7 @@ def _protocol(judgement, by_arm):
         f"({_names(judgement.candidates) or 'none'}), the best on the "
         "validation images is held against it on the test images, once, and "
         "is recommended if the interval is above zero.",
-        f"{len(base)} seeds. A seed has its own split, order of images and "
+        f"{_seeds(len(base))}. A seed has its own split, order of images and "
         "initial weights, which the arms share.",
     ]
     spread = judgement.against
@@ -227,8 +227,8 @@ def _open_questions(study, judgement, by_arm):
     points = []
     if len(by_arm[judgement.baseline]) < _FEW_SEEDS:
         points.append(
-            f"{len(by_arm[judgement.baseline])} seeds say little about how "
-            "far seeds differ: an interval of so few is wide, and itself "
+            f"How far seeds differ: {_seeds(len(by_arm[judgement.baseline]))} "
+            "cannot say it well, so that the interval is wide, and itself "
             "uncertain."
         )
     points += [
@@ -306,6 +306,10 @@ def _doubt(spread):
 
 def _with_interval(spread):
     return "-" if spread is None else summary.percent_points(spread.difference)
+
+
+def _seeds(count):
+    return f"{count} seed{'s' * (count > 1)}"
 
 
 def _accuracy(records):

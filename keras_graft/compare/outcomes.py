@@ -20,7 +20,7 @@ from keras_graft.compare.study import arm_runs
 from keras_graft.compare.study import tuning_runs
 from keras_graft.runs.changed_flags import ROUNDING
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 _FILE = "outcome.json"
 _LOCAL = (

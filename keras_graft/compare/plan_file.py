@@ -17,7 +17,7 @@ from keras_graft.compare.hours import Choice
 from keras_graft.compare.records import Amount
 from keras_graft.flags import flagfiles
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 _PLAN = "plan.flags"
 _HOURS = "hours.json"

@@ -10,7 +10,7 @@ import msgspec
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import parse
 from keras_graft.checks.plain_files import read_plain
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 # What the values of records and outcomes may be.
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]

@@ -46,8 +46,8 @@ from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.whole_files import write_atomically
 from keras_graft.structure.printable import printable
 
 

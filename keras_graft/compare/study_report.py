@@ -14,7 +14,7 @@ from keras_graft.compare.figure import LEGEND
 from keras_graft.compare.figure import accuracy_against_cost
 from keras_graft.compare.records import Record
 from keras_graft.compare.statistics import paired_difference
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem;

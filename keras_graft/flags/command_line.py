@@ -31,17 +31,24 @@ FlagValues = absl_flags.FlagValues
 
 Settings = namedtuple("Settings", tuple(_SPECS))
 Settings.__doc__ = (
-    "The value of every flag, frozen. Paths are absolute; `teachers` is a "
-    "tuple, empty for none."
+    "The value of every flag, frozen. Paths are absolute; lists are tuples, "
+    "empty for none."
 )
 
 
 # Where a run lies and how long it is do not make it another run.
-_NOT_IN_A_RUN_NAME = {"workdir", "data_dir", "epochs", "resume", "plan"}
+_NOT_IN_A_RUN_NAME = frozenset(
+    "workdir data_dir epochs resume export track plan".split()
+)
 _RUN_NAME_LENGTH = 100
 # What every file system takes as the name of a folder, in bytes, less what a
 # study adds to it.
 _NAME_BYTES = 200
+_LISTS = [
+    spec.name
+    for spec in _SPECS.values()
+    if isinstance(spec.parser, (value_types.ModelFiles, value_types.Choices))
+]
 # What looks for the files that it names.
 _FILES = (value_types.ModelFile, value_types.ModelFiles)
 # Words that absl parses at a time.
@@ -73,7 +80,9 @@ def settings(
 ) -> Settings:
     """Returns the parsed flags as a frozen tuple with names."""
     values = {name: flag_values[name].value for name in _SPECS}
-    return Settings(**{**values, "teachers": values["teachers"] or ()})
+    for name in _LISTS:
+        values[name] = values[name] or ()
+    return Settings(**values)
 
 
 def parse(

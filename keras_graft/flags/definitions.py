@@ -1,5 +1,6 @@
 """What flags there are."""
 
+from keras_graft.checks import packages
 from keras_graft.flags.data_group import DATA
 from keras_graft.flags.method import DISTILLATION
 from keras_graft.flags.method import GRAFT
@@ -7,6 +8,7 @@ from keras_graft.flags.optimisation import OPTIMISATION
 from keras_graft.flags.recognition_group import RECOGNITION
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
+from keras_graft.flags.value_types import Choices
 from keras_graft.flags.value_types import Integer
 from keras_graft.flags.value_types import Model
 from keras_graft.flags.value_types import ModelFile
@@ -118,6 +120,24 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             0.1,
             Number("(0, inf)"),
             "A filter whose l1 norm is below this counts as invalid.",
+        ),
+        Spec(
+            "export",
+            None,
+            Choices(tuple(packages.EXPORTS)),
+            "Formats to write the shipped network in too, each checked "
+            "against Keras on test images; litert: as float32 and as int8. "
+            "onnx and litert need the extra [export]. Not set: none.",
+            quiet=True,
+        ),
+        Spec(
+            "track",
+            None,
+            Choices(tuple(packages.TRACKERS)),
+            "Trackers that every epoch's logs go to, each from the extra of "
+            "its name, into the run's folder. Not set: tensorboard, if it is "
+            "installed.",
+            quiet=True,
         ),
         Spec("plan", False, None, "Print what the run would cost, and stop."),
     ),

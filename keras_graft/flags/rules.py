@@ -55,6 +55,7 @@ RULES = (
             "distinct",
             "steps_per_epoch",
             "backbone_rate",
+            "export",
         ),
         "it is for classification",
     ),

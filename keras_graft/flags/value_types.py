@@ -89,6 +89,25 @@ class Choice(absl_flags.ArgumentParser):
         return "string enum"
 
 
+class Choices(Choice):
+    """Some of a few names, separated by commas, each once at most."""
+
+    def __init__(self, names: tuple[str, ...]):
+        super().__init__(names)
+        self.syntactic_help = f"a comma-separated list of {', '.join(names)}"
+
+    # A tuple, and each of its names as a `Choice` takes it.
+    def parse(self, argument: str) -> tuple[str, ...]:  # type: ignore[override]
+        if not isinstance(argument, str):
+            return argument
+        names = tuple(name.strip() for name in argument.split(","))
+        for name in names:
+            super().parse(name)
+        if len(set(names)) < len(names):
+            raise ValueError(f"{argument} names one twice")
+        return names
+
+
 def absolute(path: str) -> str:
     """Returns the absolute path.
 

@@ -1,6 +1,5 @@
 """From settings to callbacks."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,12 +8,14 @@ import numpy as np
 from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
+from keras_graft.flags import flags_text
 from keras_graft.runs.optimizers import swa_start
 from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
 from keras_graft.runs.task import Task
+from keras_graft.runs.trackers import make_trackers
 from keras_graft.swa import StochasticWeightAveraging
 
 # Images that the divergence between the networks is measured on.
@@ -95,7 +96,7 @@ def make_callbacks(
     callbacks.append(HistoryLogger(directory.history))
     if graft is not None:
         callbacks.append(CoefficientLogger(graft, directory.coefficients))
-    callbacks += _tensorboard(directory)
+    callbacks += make_trackers(settings, directory, flags_text(settings))
     callbacks.append(
         Progress(settings.epochs, task.steps_per_epoch, score=task.score)
     )
@@ -155,15 +156,3 @@ def statistics_images(batches: Any) -> np.ndarray:
 
 def _first_view(images):
     return images["network_0"] if isinstance(images, dict) else images
-
-
-def _tensorboard(directory) -> Sequence[keras.callbacks.Callback]:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        return []
-    return [
-        keras.callbacks.TensorBoard(
-            str(directory.tensorboard), write_graph=False
-        )
-    ]

@@ -20,6 +20,8 @@ _MAY_CHANGE = (
     "cache",
     "steps_per_execution",
     "invalid_threshold",
+    "export",
+    "track",
     *ROUNDING,
 )
 

@@ -1,5 +1,6 @@
 """Classification as the task of a run."""
 
+import dataclasses
 import functools
 
 from keras_graft import data
@@ -8,11 +9,13 @@ from keras_graft.runs import model_card
 from keras_graft.runs import recipe
 from keras_graft.runs import results
 from keras_graft.runs import run_report
+from keras_graft.runs.answers import ask
 from keras_graft.runs.batches import TrainingData
 from keras_graft.runs.batches import evaluation_data
 from keras_graft.runs.batches import load_splits
 from keras_graft.runs.batches import monitored_split
 from keras_graft.runs.batches import resizing
+from keras_graft.runs.exports import write_exports
 from keras_graft.runs.task import Task
 
 
@@ -102,13 +105,17 @@ class Classification(Task):
         return results.summary(found, before, path, measured.averaged)
 
     def report(self, found, measured, coefficients, flags_text, shipped):
-        del shipped
+        answers = ask(shipped, self.splits.test, self.splits.num_classes)
         return run_report.report_html(
-            found, measured.history, coefficients, flags_text
+            found, measured.history, coefficients, flags_text, answers
         )
 
     def card(self, found):
         return model_card.card(found, self.settings)
+
+    def exported(self, found, directory):
+        written = write_exports(self.settings.export, directory, self.splits)
+        return dataclasses.replace(found, exports=written)
 
     def beside_shipped(self, found):
         if found.class_names is None:

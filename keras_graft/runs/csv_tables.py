@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from keras_graft.checks.plain_files import read_plain
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 
 def write_table(path: pathlib.Path, rows: Iterable[Sequence]) -> None:

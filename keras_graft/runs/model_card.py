@@ -42,6 +42,7 @@ def card(results: RunResults, settings: Any) -> str:
         "## Data\n\n" + _data(results, settings, dataset),
         "## Procedure\n\n" + procedure(settings, dataset),
         "## Accuracy\n\n" + _accuracy(results),
+        *_exports(results),
         licence(),
     ]
     return "\n\n".join(parts)
@@ -210,3 +211,31 @@ def _accuracy(results):
             f"One run, seed {results.seed}. {plain(results.protocol)}",
         ]
     )
+
+
+def _exports(results):
+    if not results.exports:
+        return []
+    rows = [
+        f"| {e.file} | {e.format}, {e.numbers} | {e.test_accuracy:.4f} | "
+        f"{e.largest_difference:.2g} |"
+        for e in results.exports
+    ]
+    first = results.exports[0]
+    return [
+        "\n".join(
+            [
+                "## Other formats",
+                "",
+                f"Each asked about {first.images} test images, on which Keras "
+                f"has an accuracy of {first.keras_test_accuracy:.4f} with "
+                f"logits up to {first.largest_logit:.3g}. Inputs are float32, "
+                "pixels 0 to 255.",
+                "",
+                "| file | format | test accuracy | largest difference of "
+                "logits |",
+                "| --- | --- | --- | --- |",
+                *rows,
+            ]
+        )
+    ]

@@ -56,6 +56,33 @@ class NetworkResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Export:
+    """A file that was written and checked.
+
+    Attributes:
+        file: Its name in the run directory.
+        format: As `--export` names it.
+        numbers: `"float32"` or `"int8"`.
+        size: Bytes.
+        images: Test images that it was checked on.
+        largest_difference: Of its logits from Keras' on them.
+        largest_logit: The largest magnitude of Keras' logits on them.
+        test_accuracy: Of the file on them, in [0, 1].
+        keras_test_accuracy: Of Keras on them, in float32.
+    """
+
+    file: str
+    format: str
+    numbers: str
+    size: int
+    images: int
+    largest_difference: float
+    largest_logit: float
+    test_accuracy: float
+    keras_test_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
 class RunResults:
     """The content of `results.json`; docs/command_line.md has the contract."""
 
@@ -79,6 +106,7 @@ class RunResults:
     input: dict
     output: dict
     class_names: list[str] | None
+    exports: list[Export]
     protocol: str
 
     def to_json(self) -> str:
@@ -210,6 +238,7 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         class_names=(
             None if splits.class_names is None else list(splits.class_names)
         ),
+        exports=[],
         protocol=" ".join([*notes, *measured.notes]),
     )
 
@@ -276,4 +305,22 @@ def summary(
             f"{filters} of {network.total_filters:<{22 - len(filters)}} "
             f"{network.status}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_export_lines(results.exports)])
+
+
+def _export_lines(exports):
+    if not exports:
+        return []
+    first = exports[0]
+    return [
+        "",
+        f"  exported, on {first.images} test images (Keras "
+        f"{first.keras_test_accuracy:.4f}, logits up to "
+        f"{first.largest_logit:.1f})",
+        "  file                  test accuracy  largest difference  size",
+        *(
+            f"  {e.file:<21} {e.test_accuracy:<14.4f} "
+            f"{e.largest_difference:<19.2g} {e.size / 1e6:.2f} MB"
+            for e in exports
+        ),
+    ]

@@ -1,7 +1,6 @@
 """The life of one run, from its flags to its report."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -21,9 +20,9 @@ from keras_graft.runs.named_errors import lost_images_named
 from keras_graft.runs.named_errors import out_of_memory_named
 from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
 from keras_graft.runs.threads import share_out_threads
+from keras_graft.runs.whole_files import write_atomically
 from keras_graft.structure.printable import printable
 
 
@@ -51,6 +50,7 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     if directory.is_finished(settings, flags_text):
         print(f"This run is finished: {_shown(directory.results)}")
         return DONE
+    _refuse_absent_packages(settings)
     # The first one locks the folder, after all have looked at it.
     is_chief = cluster is None or cluster.is_chief
     if is_chief:
@@ -111,6 +111,17 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
                     return DONE
                 _train(job)
     return DONE
+
+
+def _refuse_absent_packages(settings):
+    """Before hours of training, not after them."""
+    try:
+        for name in settings.export:
+            packages.require(f"--export={name}", packages.EXPORTS[name])
+        for name in settings.track:
+            packages.require(f"--track={name}", packages.TRACKERS[name])
+    except packages.MissingPackageError as error:
+        raise RunError(str(error)) from error
 
 
 def _make(task, strategy, num_devices):
@@ -181,6 +192,7 @@ def _train(job):
     from keras_graft.runs import teamwork
     from keras_graft.runs.callbacks import make_callbacks
     from keras_graft.runs.callbacks import make_swa_callback
+    from keras_graft.runs.finish import finish
     from keras_graft.runs.interruption import StopAtSignal
     from keras_graft.runs.progress import bars_cleared
 
@@ -235,7 +247,7 @@ def _train(job):
         # On every worker, since it makes variables.
         task.prepare_file(network)
     if job.writes:
-        _finish(job, monitor, test_logs, checkpoint.seconds, notes, swa)
+        finish(job, monitor, test_logs, checkpoint.seconds, notes, swa)
     teamwork.leave_together(trainer.distribute_strategy)
 
 
@@ -269,48 +281,6 @@ def _print_start(task, devices):
     if packages.missing(packages.PICTURES):
         print(run_report.NO_PICTURES)
     print(f"Run directory: {_shown(settings.workdir)}")
-
-
-def _finish(job, monitor, test_logs, seconds, notes, swa):
-    from keras_graft.runs import results
-    from keras_graft.runs.shipped_mean import shipped_mean
-
-    task, directory, trainer = job.task, job.directory, job.trainer
-    network, mean_logs = trainer.best_network, None
-    if task.settings.ship == "mean":
-        network, mean_logs = shipped_mean(task, trainer)
-    measured = results.Measured(
-        history=results.read_history(directory.history),
-        selected=trainer.networks.index(trainer.best_network),
-        statuses=list(trainer.status),
-        test_logs=test_logs,
-        invalid_filters=monitor.count(),
-        total_filters=monitor.total_filters,
-        seconds=seconds,
-        notes=notes,
-        averaged=0 if swa is None else max(swa.num_epochs),
-        mean_logs=mean_logs,
-    )
-    shipped = task.shipped(network)
-    found = task.results(measured, shipped)
-    files = directory.networks(trainer.num_networks)
-    for one, file in zip(trainer.networks, files, strict=True):
-        directory.save_network(one, file)
-    directory.save_network(shipped, directory.shipped)
-    about = task.beside_shipped(found)
-    if about is not None:
-        write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
-    coefficients = {}
-    if job.graft is not None:
-        coefficients = run_report.read_coefficients(directory.coefficients)
-    page = task.report(found, measured, coefficients, job.flags_text, shipped)
-    write_atomically(directory.report, page)
-    write_atomically(directory.card, task.card(found))
-    # Last: a run with this file is finished.
-    write_atomically(directory.results, found.to_json())
-    summary = task.summary(found, measured, monitor.before, directory.shipped)
-    print(printable(summary, kept="\n"))
-    print(f"\n  report            {_shown(directory.report)}")
 
 
 def _shown(path):

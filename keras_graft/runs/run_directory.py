@@ -5,13 +5,12 @@ import errno
 import os
 import pathlib
 import re
-import zipfile
+from collections.abc import Sequence
 from typing import Annotated
 from typing import Any
 
 import msgspec
 
-from keras_graft.checkpoint.files import OWN_PREFIX
 from keras_graft.checkpoint.files import checkpoint_paths
 from keras_graft.checkpoint.manifest import CheckpointError
 from keras_graft.checkpoint.strict_json import ContentError
@@ -25,14 +24,14 @@ from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import LOCK
 from keras_graft.runs.lock import is_lock
+from keras_graft.runs.whole_files import is_unfinished
+from keras_graft.runs.whole_files import is_whole
+from keras_graft.runs.whole_files import remove
 from keras_graft.structure.printable import printable
 
-# What a process writes before it has the name that it is to have.
-_UNFINISHED = re.compile(re.escape(OWN_PREFIX) + r".+\.\d+\.tmp(\.keras)?")
 _NETWORK = re.compile(r"network_\d+\.keras")
 # What the usual file systems take, on every platform.
 _NAME_BYTES = 255
-_IN_A_MODEL = {"config.json", "model.weights.h5"}
 _FOLDER = "a folder"
 _GONE = "gone or damaged"
 
@@ -61,8 +60,21 @@ class RunDirectory:
         self.card = self.path / "card.md"
         self.classes = self.path / "classes.json"
         self.images = self.path / "images.csv"
+        self.saved_model = self.path / "shipped_saved_model"
+        self.onnx = self.path / "shipped.onnx"
+        self.litert = self.path / "shipped.tflite"
+        self.litert_int8 = self.path / "shipped_int8.tflite"
         self.tensorboard = self.path / "tensorboard"
+        self.wandb = self.path / "wandb"
+        self.mlflow = self.path / "mlflow"
         self.checkpoints = self.path / "checkpoints"
+        self._folders = (
+            self.saved_model,
+            self.tensorboard,
+            self.wandb,
+            self.mlflow,
+            self.checkpoints,
+        )
         # Files of a finished run that `is_finished` did not find.
         self.gone: list[str] = []
 
@@ -74,6 +86,15 @@ class RunDirectory:
         """All that a run writes, but for its networks."""
         paths = [p for p in vars(self).values() if isinstance(p, pathlib.Path)]
         return [path for path in paths if path != self.path]
+
+    def exports(self, formats: Sequence[str]) -> list[pathlib.Path]:
+        """What is written for `--export`."""
+        by_format = {
+            "saved_model": [self.saved_model],
+            "onnx": [self.onnx],
+            "litert": [self.litert, self.litert_int8],
+        }
+        return [path for name in formats for path in by_format[name]]
 
     def is_finished(self, settings: Any, flags_text: str) -> bool:
         """Looks at what the folder holds, before anything is made.
@@ -120,7 +141,7 @@ class RunDirectory:
         refuse_changes(self.path, self._flags_before(), flags_text)
         if self.finished_epochs(settings.epochs) != settings.epochs:
             return False
-        self.gone = self._names_that_are_gone(settings.num_networks)
+        self.gone = self._names_that_are_gone(settings)
         if self.gone and not checkpoint_paths(self.checkpoints):
             raise RunError(
                 f"The run in {self.path} is finished, but {_some(self.gone)} "
@@ -134,7 +155,7 @@ class RunDirectory:
         """Refuses a pipe, a folder or the like in the place of a file."""
         for path in (*self._own_paths(), *self.networks(num_networks)):
             kind = other_kind(path)
-            if path in (self.tensorboard, self.checkpoints):
+            if path in self._folders:
                 if os.path.exists(path) and kind != _FOLDER:
                     raise RunError(
                         f"{path} is {kind or 'a file'}, and a run has a folder "
@@ -161,15 +182,16 @@ class RunDirectory:
             )
         return text
 
-    def _names_that_are_gone(self, num_networks):
-        """What a finished run has and this one has no more."""
+    def _names_that_are_gone(self, settings):
+        """What a finished run has and this one has not."""
         paths = [
             self.history,
             self.report,
             self.shipped,
-            *self.networks(num_networks),
+            *self.networks(settings.num_networks),
+            *self.exports(settings.export),
         ]
-        return [path.name for path in paths if not _is_whole(path)]
+        return [path.name for path in paths if not is_whole(path)]
 
     def finished_epochs(self, epochs: int) -> int:
         """Epochs of the finished run that the folder holds, or 0.
@@ -212,8 +234,8 @@ class RunDirectory:
     def remove_stale(self) -> None:
         """Removes what a process of ours that died while writing left."""
         for path in self.path.iterdir():
-            if _UNFINISHED.fullmatch(path.name) and _is_plain_file(path):
-                path.unlink()
+            if is_unfinished(path):
+                remove(path)
 
     def _holds_a_run(self):
         return self.flags.exists() or bool(checkpoint_paths(self.checkpoints))
@@ -225,7 +247,7 @@ class RunDirectory:
         return sorted(
             path.name
             for path in self.path.iterdir()
-            if not _UNFINISHED.fullmatch(path.name)
+            if not is_unfinished(path)
             and not (path.name == LOCK and is_lock(path))
             # A run that was killed early leaves it so.
             if path != self.checkpoints or any(path.iterdir())
@@ -262,17 +284,6 @@ class RunDirectory:
                 "replace. Give another --workdir, or move that away."
             )
 
-    def save_network(self, network: Any, path: pathlib.Path) -> None:
-        """Saves a Keras model, whole or not at all."""
-        # Keras looks at the end of the name.
-        temporary = path.with_name(f"{_unfinished(path.stem)}.keras")
-        try:
-            network.save(temporary)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
     def _check_writable(self):
         # The system looks at the whole at once, and at a part only when it
         # comes to it.
@@ -290,48 +301,12 @@ class RunDirectory:
             )
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Writes a whole file or, if that fails, leaves the old one alone."""
-    temporary = path.with_name(_unfinished(path.name))
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def shortened(path: str | os.PathLike, most: int = 200) -> str:
     """A path for a message, without its middle where it is very long."""
     text = os.fspath(path)
     if len(text) <= most:
         return text
     return f"{text[: most - 60]}...{text[-57:]}"
-
-
-def _unfinished(name):
-    return f"{OWN_PREFIX}{name}.{os.getpid()}.tmp"
-
-
-def _is_whole(path):
-    """Whether a file of a finished run can be the one that was written."""
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    if path.suffix != ".keras":
-        return True
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _IN_A_MODEL <= set(archive.namelist())
-    # The list of a foreign file may be anything.
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return False
-
-
-def _is_plain_file(path):
-    return path.is_file() and not path.is_symlink()
 
 
 def _some(names, most=5):

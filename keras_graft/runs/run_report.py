@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_graft.checks import packages
+from keras_graft.runs import answer_sections
+from keras_graft.runs.answers import Answers
 from keras_graft.runs.csv_tables import table_of
 from keras_graft.runs.results import MEAN
 from keras_graft.runs.results import RunResults
@@ -24,11 +26,15 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
        margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+h1, p, li { overflow-wrap: anywhere; }
 table { border-collapse: collapse; } td, th { padding: .25rem .9rem;
        text-align: right; border-bottom: 1px solid #ddd; }
 td:first-child, th:first-child { text-align: left; }
 tr.shipped { font-weight: 600; } img { max-width: 100%; }
-pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; }
+pre { background: #f5f5f5; padding: .8rem; white-space: pre-wrap;
+       overflow-wrap: anywhere; }
+@media (max-width: 30rem) { td, th { padding: .25rem .4rem; }
+       table { font-size: .85rem; } }
 """
 
 
@@ -37,6 +43,7 @@ def report_html(
     history: dict[str, list[float]],
     coefficients: dict[str, dict[int, list[float]]],
     flags_text: str,
+    answers: Answers | None = None,
 ) -> str:
     """Renders a run.
 
@@ -46,6 +53,8 @@ def report_html(
         coefficients: For each kernel the coefficients by epoch, one for each
             network; empty without grafts.
         flags_text: The run's flags.
+        answers: The shipped network's answers to the test images; None: the
+            page does not show them.
 
     Returns:
         A page that needs nothing beside it.
@@ -55,15 +64,23 @@ def report_html(
         f"<b>{results.test_accuracy:.4f}</b> after {results.epochs} epochs "
         f"({results.seconds:.0f} s). {html.escape(results.protocol)}</p>",
         _table(results),
-        *training_sections(results, history, coefficients),
     ]
+    style = ""
+    if answers is not None:
+        parts += answer_sections.sections(answers, results.class_names)
+        style = answer_sections.STYLE
+    parts += training_sections(results, history, coefficients)
     if results.class_names is not None:
         rows = "".join(
             f"<li>{html.escape(n)}</li>" for n in results.class_names
         )
-        parts.append(f"<h2>Classes</h2><ol start='0'>{rows}</ol>")
+        parts.append(
+            "<h2>Classes</h2><details><summary>"
+            f"{len(results.class_names)} names</summary>"
+            f"<ol start='0'>{rows}</ol></details>"
+        )
     title = f"{results.num_networks} x {results.model} on {results.dataset}"
-    return page(title, [*parts, flags_section(flags_text)])
+    return page(title, [*parts, flags_section(flags_text)], style)
 
 
 def page(title: str, parts: Sequence[str], style: str = "") -> str:
@@ -78,6 +95,7 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
     body = "\n".join([f"<h1>{title}</h1>", *parts])
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'>"
         f"<title>{title}</title><style>{_STYLE}{style}</style></head>"
         f"<body>\n{body}\n</body></html>\n"
     )

@@ -156,6 +156,11 @@ class Task(abc.ABC):
     def card(self, found: Any) -> str:
         """`card.md`."""
 
+    def exported(self, found: Any, directory: Any) -> Any:
+        """Writes what `--export` names; `found` with what was written."""
+        del directory
+        return found
+
     def beside_shipped(self, found: Any) -> dict[str, Any] | None:
         """What `classes.json` holds, or None for no such file."""
         del found

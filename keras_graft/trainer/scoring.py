@@ -11,6 +11,7 @@ from keras_graft.structure.held_metrics import held_metrics
 from keras_graft.structure.held_metrics import held_results
 from keras_graft.trainer.copies import loss_copies
 from keras_graft.trainer.copies import loss_variables
+from keras_graft.trainer.losses import has_own_loss
 from keras_graft.trainer.scorer import Scorer
 from keras_graft.trainer.scorer import compiled_results
 from keras_graft.trainer.scorer import counted_where
@@ -80,19 +81,26 @@ class Scoring:
             self._ensemble_examples,
             *self.network_losses,
             *(m for s in [*self.scorers, self.ensemble] for m in s.metrics),
-            *(m for network in self._networks for m in held_metrics(network)),
+            *(m for k in range(len(self.scorers)) for m in self._held(k)),
         ]
+
+    def _held(self, k):
+        """The metrics that network k counts for itself."""
+        network = self._networks[k]
+        if not has_own_loss(network):
+            return held_metrics(network)
+        # The losses of its heads too; the loss is that of the trainer.
+        return [m for m in network.metrics if m.name != "loss"]
 
     def kept_by_step(self, k: int) -> list[keras.Variable]:
         """What a step of network k changes beside the network itself."""
-        held = held_metrics(self._networks[k])
-        variables = [v for metric in held for v in metric.variables]
+        variables = [v for metric in self._held(k) for v in metric.variables]
         return [*self.loss_variables[k], *variables]
 
     @property
     def names(self) -> list[str]:
         """Of one network's logs, in the order of Keras' own lists."""
-        held = held_metrics(self._networks[0])
+        held = self._held(0)
         of_network = self.scorers[0]
         logs = of_network.get_metrics_result() | held_results([held])[0]
         given = [
@@ -112,9 +120,8 @@ class Scoring:
             output: What a network gives for it, symbolic.
             sample_weight: Its weights likewise, or None.
         """
-        num_networks = len(self.scorers)
-        labels = views_of(y, num_networks)[0]
-        weights = views_of(sample_weight, num_networks)[0]
+        labels = views_of(y, len(self.scorers))[0]
+        weights = views_of(sample_weight, len(self.scorers))[0]
         predictions = keras.tree.map_structure(_zeros_like, output)
         several = len(keras.tree.flatten(output)) > 1
         for scorer in [*self.scorers, self.ensemble]:
@@ -124,6 +131,12 @@ class Scoring:
                 if several and scorer is not self.ensemble:
                     scorer.compute_loss(None, labels, predictions, weights)
                 scorer.compute_metrics(None, labels, predictions, weights)
+        for network in self._networks if several else []:
+            if has_own_loss(network):
+                with keras.StatelessScope():
+                    keras.Model.compute_loss(
+                        network, None, labels, predictions, weights
+                    )
 
     @property
     def is_built(self) -> bool:
@@ -142,12 +155,9 @@ class Scoring:
 
     def compiled_metrics(self) -> list[keras.metrics.Metric]:
         """The metrics of the first network, as Keras has made them."""
-        compiled = [
-            metric
-            for group in self.scorers[0].metrics
-            for metric in getattr(group, "metrics", [])
-        ]
-        return [*compiled, *held_metrics(self._networks[0])]
+        groups = self.scorers[0].metrics
+        compiled = [m for g in groups for m in getattr(g, "metrics", [])]
+        return [*compiled, *self._held(0)]
 
     def supervised_loss(
         self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any
@@ -288,7 +298,7 @@ class Scoring:
         }
         for tracker in self.network_losses:
             logs[tracker.name] = _mean_or_nan(tracker)
-        held = held_results([held_metrics(n) for n in self._networks])
+        held = held_results([self._held(k) for k in range(len(self.scorers))])
         scores = [
             compiled_results(scorer) | of_network
             for scorer, of_network in zip(self.scorers, held, strict=True)

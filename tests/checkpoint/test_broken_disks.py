@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_graft.checkpoint import files
-from keras_graft.runs.run_directory import write_atomically
+from keras_graft.runs.whole_files import write_atomically
 
 
 @pytest.fixture

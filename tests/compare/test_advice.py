@@ -58,7 +58,7 @@ def test_page_says_by_how_much_at_what_cost_and_what_is_open(tmp_path):
     assert "+0.33 [-3.46, +4.13]" in text
     assert "| `mutual_average`: the arm mutual_average | 50.3 %" in text
     assert "| 1.00 x | 0.2 | 1.00 x | 5.0 % | 3 |" in text
-    assert "3 seeds say little" in text
+    assert "How far seeds differ: 3 seeds cannot say it well" in text
     assert "all arms had 0.1, which was not tuned" in text
     assert "Arms that were left out: `swa`, `ensemble_average`" in text
     assert "Seeds: 3 of 5 planned. The rest did not fit" in text

@@ -11,14 +11,15 @@ from keras_graft import flags
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.run import run
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.run_directory import write_atomically
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.whole_files import save_network
+from keras_graft.runs.whole_files import write_atomically
 
 FLAGS = "--dataset=digits\n--epochs=2\n"
 
 
 def settings(**values):
-    usual = {"resume": "auto", "epochs": 2, "num_networks": 2}
+    usual = {"resume": "auto", "epochs": 2, "num_networks": 2, "export": ()}
     return types.SimpleNamespace(**{**usual, **values})
 
 
@@ -69,7 +70,7 @@ def test_names_in_the_making_are_those_that_are_removed(tmp_path):
         # What stays when the process dies there: a name of another process.
         left = tmp_path / f".keras_graft-{name}.1.tmp.keras"
         with pytest.raises(Killed):
-            directory.save_network(Network(), tmp_path / f"{name}.keras")
+            save_network(Network(), tmp_path / f"{name}.keras")
         assert [path.name for path in tmp_path.iterdir()] == [left.name]
         directory.remove_stale()
         assert list(tmp_path.iterdir()) == []

@@ -89,6 +89,18 @@ def own_loss(seed):
     return network
 
 
+@keras.saving.register_keras_serializable(package="test_oracle")
+class OwnLossOfHeads(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        loss = super().compute_loss(x, y, y_pred, sample_weight)
+        return loss + 0.1 * keras.ops.mean(keras.ops.square(y_pred["box"]))
+
+
+def own_loss_of_heads(seed):
+    network = two_heads(seed)
+    return OwnLossOfHeads(network.input, network.output)
+
+
 class Watched(layers.Layer):
     """Hands on what it gets, and counts it in a metric of its own."""
 
@@ -216,6 +228,11 @@ COMBINATIONS = {
     },
     "own loss and weights": CLASSES
     | {"make": own_loss, "fit": CLASSES["fit"] | {"sample_weight": WEIGHTS}},
+    "own loss of heads": {
+        "make": own_loss_of_heads,
+        "fit": {"x": X, "y": {"kind": KIND, "box": BOX}},
+        "compile": {"loss": {"kind": SPARSE, "box": "mse"}},
+    },
     "metric of a layer": CLASSES
     | {
         "make": watched,
