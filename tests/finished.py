@@ -25,6 +25,7 @@ def finished(**changes):
         "ensemble_test_accuracy": 0.75,
         "input": {"shape": [8, 9, 1], "dtype": "uint8"},
         "output": {"kind": "logits", "classes": 3},
+        "weights": None,
         "class_names": None,
         "exports": [],
         "protocol": "Chosen on a validation split.",

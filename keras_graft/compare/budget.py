@@ -55,6 +55,20 @@ class Budget:
         need = sum(self.predicted[run] for run in left) * self.slowness
         return not left or need <= self.left()
 
+    def look_back(self) -> None:
+        """Learns from the runs that earlier starts did.
+
+        Of those only the training was timed: they were as slow at least.
+        """
+        found = [
+            (outcome.seconds, predicted)
+            for run, predicted in self.predicted.items()
+            if (outcome := outcomes.read(run.folder)) is not None
+        ]
+        if found:
+            taken, predicted = map(sum, zip(*found, strict=True))
+            self.slowness = max(1.0, taken / predicted)
+
     def took(self, study: Study, run: Run, seconds: float) -> None:
         """Learns from a run that was done whole, and keeps what is used."""
         self._done.append((seconds, self.predicted[run]))

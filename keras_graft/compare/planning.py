@@ -74,6 +74,7 @@ def plan(
             path = plan_file.plan_path(study.folder)
             raise RunError(f"The plan {path}: {error}") from error
         budget.predicted = cost.by_run(planned)
+        budget.look_back()
         about = _about(planned, choice, budget, kept)
         if known is None:
             plan_file.write_plan(
@@ -245,7 +246,7 @@ def _about(study, choice, budget, kept):
         )
         + "."
     )
-    ahead = sum(
+    ahead = budget.slowness * sum(
         seconds
         for run, seconds in budget.predicted.items()
         if outcomes.read(run.folder) is None

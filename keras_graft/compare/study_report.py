@@ -56,7 +56,8 @@ def write(
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         advice and f"{advice}<h2>In full</h2><p>{_SEEDS_ALONE}</p>",
-        f"<p>{html.escape(summary.caption(name, records))}</p>",
+        f"<p>{html.escape(summary.caption(name, records).replace('`', ''))}"
+        "</p>",
         _table(summary.HEAD, [summary.cells(r) for r in summary.rows(records)]),
         f"<h2>Accuracy against training cost</h2><p>{LEGEND}</p>",
         _picture(accuracy_against_cost(records, title)),

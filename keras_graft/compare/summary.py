@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from statistics import multimode
 
 from keras_graft.compare.arms import ARMS
 from keras_graft.compare.arms import BASELINE
@@ -167,6 +168,8 @@ def caption(name: str, records: Sequence[Record]) -> str:
     """What a study compared, in a sentence or two."""
     first = ordered(records)[0]
     n = max(record.num_networks for record in records)
+    # Of most arms; some have N times as many.
+    epochs = min(multimode(record.epochs for record in records))
     seeds = [row.seeds for row in rows(records)]
     count = (
         f"{min(seeds)}"
@@ -175,7 +178,7 @@ def caption(name: str, records: Sequence[Record]) -> str:
     )
     return (
         f"Study `{name}`: {first.model} on {first.dataset}, "
-        f"{first.train_examples} training images, {first.epochs} epochs, "
+        f"{first.train_examples} training images, {epochs} epochs, "
         f"N = {n}, {count} seeds. Test accuracy after the last epoch, mean "
         "± standard deviation over seeds; differences are paired by seed, "
         "in percentage points, with a 95 % interval; costs are operations, "

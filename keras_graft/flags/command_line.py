@@ -50,7 +50,11 @@ _LISTS = [
     if isinstance(spec.parser, (value_types.ModelFiles, value_types.Choices))
 ]
 # What looks for the files that it names.
-_FILES = (value_types.ModelFile, value_types.ModelFiles)
+_FILES = (
+    value_types.ModelFile,
+    value_types.ModelFiles,
+    value_types.Weights,
+)
 # Words that absl parses at a time.
 _PORTION = 500
 # absl's own flag for a file, where its `app` is imported.

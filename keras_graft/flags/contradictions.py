@@ -6,7 +6,10 @@ from typing import Any
 from keras_graft.data.names import MIXING
 from keras_graft.data.names import RETRIEVAL_DATASETS
 from keras_graft.data.names import RETRIEVAL_SOURCES
+from keras_graft.models import sources
 
+# Kinds of models that Keras, or a preset, has weights for.
+_WITH_IMAGENET = (sources.APPLICATIONS, *sources.PRESETS)
 # Of what moves weights by their rate, whatever their gradients.
 _LARGE_RATE = 0.05
 
@@ -20,6 +23,7 @@ def refuse_contradictions(values: Any) -> None:
     _refuse_other_tasks_data(values)
     if values.task == "recognition":
         _refuse_batches(values)
+    _refuse_weights(values)
     if (
         values.batches == "own"
         and values.mutual_weight > 0
@@ -131,4 +135,50 @@ def _refuse_batches(values):
             f"--batch_size={values.batch_size} must be "
             f"--images_per_identity={images} times the identities of a batch, "
             f"two at least: such as {nearest}."
+        )
+
+
+def _refuse_weights(values):
+    """Refuses weights that a model cannot have, and what they rule out."""
+    weights, kind = values.weights, sources.source_of(values.model).kind
+    if weights is not None and values.initial_network is not None:
+        raise ValueError(
+            f"--weights={weights} and --initial_network="
+            f"{values.initial_network} both say what the networks begin "
+            "with. Take --weights for a new classifier, --initial_network "
+            "to go on with the one that is there."
+        )
+    if weights == "imagenet" and kind not in _WITH_IMAGENET:
+        raise ValueError(
+            f"--weights=imagenet: --model={values.model} has no such weights "
+            "that could be fetched. Take --model=applications:NAME, or "
+            "--weights=PATH.keras."
+        )
+    if (weights or "").endswith(".h5") and kind != sources.APPLICATIONS:
+        raise ValueError(
+            f"--weights={weights} does not say of what network it is, and "
+            "only --model=applications:NAME can be matched with it. Save the "
+            "network whole, as a .keras file."
+        )
+    if values.freeze == "none":
+        return
+    own = kind == sources.FUNCTION or values.initial_network is not None
+    if weights is None and not own:
+        raise ValueError(
+            f"--freeze={values.freeze} keeps weights that have learnt "
+            f"nothing: --model={values.model} begins with random ones. Add "
+            "--weights=PATH.keras, or leave it out."
+        )
+    end = values.unfreeze_epoch
+    if end is not None and end >= values.epochs:
+        raise ValueError(
+            f"--unfreeze_epoch={end} is not below --epochs={values.epochs}: "
+            "nothing would be unfrozen. Give an earlier one, or leave it out."
+        )
+    start = values.swa_start
+    if None not in (end, start) and round(start * values.epochs) < end:
+        raise ValueError(
+            f"--swa_start={start} averages from epoch "
+            f"{round(start * values.epochs)} on, and --unfreeze_epoch={end} "
+            "comes later. Let the average begin once everything learns."
         )

@@ -9,11 +9,13 @@ from keras_graft.flags.recognition_group import RECOGNITION
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Choices
+from keras_graft.flags.value_types import Freeze
 from keras_graft.flags.value_types import Integer
 from keras_graft.flags.value_types import Model
 from keras_graft.flags.value_types import ModelFile
 from keras_graft.flags.value_types import Number
 from keras_graft.flags.value_types import Path
+from keras_graft.flags.value_types import Weights
 
 GROUPS: dict[str, tuple[Spec, ...]] = {
     "Data": DATA,
@@ -50,6 +52,33 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
             ModelFile(),
             "A saved network of this --model whose weights all networks begin "
             "with. Not set: weights drawn from --seed.",
+        ),
+        Spec(
+            "weights",
+            None,
+            Weights(),
+            "Weights that have learnt before, for all networks to begin with, "
+            "each under a new classifier. imagenet: those that Keras or the "
+            "preset has, downloaded where they are not at hand; PATH.keras: "
+            "of a saved network like --model, whatever its classes; PATH.h5: "
+            "as keras.applications takes it. Not set: weights drawn from "
+            "--seed.",
+        ),
+        Spec(
+            "freeze",
+            "none",
+            Freeze(),
+            "What stays as it is: backbone: all but the classifier; N: the "
+            "first N layers with weights, BatchNormalization among them.",
+            quiet=True,
+        ),
+        Spec(
+            "unfreeze_epoch",
+            None,
+            Integer(1),
+            "Epoch, counted from 0, at whose beginning everything learns, "
+            "with new slots of the optimizers and the learning rate where it "
+            "is by then. Not set: what is frozen stays so.",
         ),
     ),
     "Optimisation": OPTIMISATION,

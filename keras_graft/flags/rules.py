@@ -55,6 +55,8 @@ RULES = (
             "distinct",
             "steps_per_epoch",
             "backbone_rate",
+            "freeze",
+            "unfreeze_epoch",
             "export",
         ),
         "it is for classification",
@@ -100,6 +102,12 @@ RULES = (
         lambda values: values.schedule == "constant",
         ("schedule_epochs",),
         "a learning rate that stays is as long as the run",
+    ),
+    Rule(
+        "freeze",
+        lambda values: values.freeze == "none",
+        ("unfreeze_epoch",),
+        "nothing is frozen",
     ),
     Rule(
         "optimizer",

@@ -254,6 +254,37 @@ class ModelFile(absl_flags.ArgumentParser):
         return path
 
 
+class Weights(absl_flags.ArgumentParser):
+    """Weights by name, or in a file."""
+
+    syntactic_help = "imagenet, or a .keras or .h5 file"
+
+    def parse(self, argument: str) -> str:
+        if argument == "imagenet":
+            return argument
+        path = Path().parse(argument)
+        if not path.endswith((".keras", ".h5")) or not os.path.isfile(path):
+            raise ValueError(
+                f"{path} is not a file of weights. It must be "
+                f"{self.syntactic_help} that exists"
+            )
+        return path
+
+
+class Freeze(absl_flags.ArgumentParser):
+    """What of a network stays as it is."""
+
+    syntactic_help = "one of none, backbone, a whole number above 0"
+
+    def parse(self, argument: str) -> str:
+        whole = argument.isascii() and argument.isdecimal()
+        if argument in ("none", "backbone"):
+            return argument
+        if not whole or not 0 < int(argument) <= _INT32_MAX:
+            raise ValueError(f"it must be {self.syntactic_help}")
+        return str(int(argument))
+
+
 class ModelFiles(absl_flags.ArgumentParser):
     """Saved Keras models, separated by commas (quoted as in CSV)."""
 

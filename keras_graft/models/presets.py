@@ -52,7 +52,7 @@ def build(
     # KerasCV's have it inside.
     images = _converted(library, preset, pixels)
     # In a model of plain Keras, whose layers are what has to be known.
-    plain = keras.Model(backbone.inputs, backbone.outputs, name="backbone")
+    plain = keras.Model(backbone.input, backbone.output, name="backbone")
     outputs = blocks.classifier(
         plain(images), num_classes, blocks.default_uniform(seed)
     )
@@ -78,7 +78,7 @@ def _converted(library, preset, pixels):
         return pixels
     try:
         converter = library.layers.ImageConverter.from_preset(preset)
-    except ValueError:
+    except (ValueError, FileNotFoundError):
         return pixels  # A preset of a backbone alone.
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset

@@ -14,11 +14,13 @@
 | `cluster`, `rendezvous`, `door` | the hosts of a job, and how they meet |
 | `teamwork`, `watchdog` | several workers as one run, and no endless wait |
 | `strategy` | devices, replicas, precision |
-| `run` | a run from its flags to its report |
+| `run` | a run from its flags to what trains |
+| `training` | a run that is ready, to its last epoch |
 | `task` | what is of one task alone, and not of every run |
 | `classification`, `recognition` | the tasks |
 | `recipe`, `recognition_recipe` | settings -> the trainer |
 | `networks`, `own_models` | `--model` -> networks; those of one's own |
+| `pretrained`, `freezing` | `--weights`, and which layers learn when |
 | `optimizers` | settings -> the optimizer of each network |
 | `batches` | settings -> images and their batches |
 | `callbacks` | settings -> callbacks |
@@ -29,6 +31,7 @@
 | `csv_tables` | the tables of a run, written and read |
 | `run_logs` | `history.csv` and `coefficients.csv` |
 | `image_table` | `images.csv`, and that the images stay the same |
+| `given_files` | `given.json`, and that models given stay the same |
 | `shipped_mean` | the mean of all networks, where that ships |
 | `finish` | the end of a run: what is shipped, and what is said about it |
 | `exports`, `export_runtimes` | `--export`: other formats, checked |

@@ -214,7 +214,7 @@ def _calibration(answers):
 
 def _diagram(bins: Sequence[Any]) -> str:
     """A reliability diagram of 15 bars."""
-    left, top, side = 42, 8, 240
+    left, top, side = 50, 8, 240
     width = side / len(bins)
     most = max(one.count for one in bins)
     bars = "".join(
@@ -236,7 +236,7 @@ def _diagram(bins: Sequence[Any]) -> str:
     )
     middle = top + side / 2
     return (
-        "<svg viewBox='0 0 300 290' role='img' aria-label='Reliability "
+        "<svg viewBox='0 0 306 290' role='img' aria-label='Reliability "
         f"diagram' font-size='12' fill='#222'><rect x='{left}' y='{top}' "
         f"width='{side}' height='{side}' fill='none' stroke='#999'/>{bars}"
         f"<line x1='{left}' y1='{top + side}' x2='{left + side}' y2='{top}' "

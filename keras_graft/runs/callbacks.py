@@ -7,8 +7,10 @@ import numpy as np
 
 from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
+from keras_graft.diagnosis.distance import DistanceMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.flags import flags_text
+from keras_graft.runs.freezing import unfreeze_epoch
 from keras_graft.runs.optimizers import swa_start
 from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
@@ -86,11 +88,15 @@ def make_callbacks(
                 f"val_{task.score}",
                 mode="max",
                 patience=settings.early_stopping,
+                # While layers are frozen, there is more to come.
+                start_from_epoch=unfreeze_epoch(settings) or 0,
             )
         )
     if settings.num_networks > 1:
         images, output = task.compared_on(_DIVERGENCE_IMAGES)
         callbacks.append(DivergenceMonitor(images, output=output))
+    if settings.num_networks > 1 and settings.weights is not None:
+        callbacks.append(DistanceMonitor())
     if not writes:
         return callbacks, monitor
     callbacks.append(HistoryLogger(directory.history))

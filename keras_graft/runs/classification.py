@@ -63,6 +63,9 @@ class Classification(Task):
     def make_trainer(self):
         return recipe.make_trainer(self.settings, self.splits)
 
+    def unfreeze(self, trainer):
+        recipe.unfreeze(trainer, self.settings, self.splits)
+
     def validation_data(self):
         return evaluation_data(
             self.settings, self.splits, monitored_split(self.splits)

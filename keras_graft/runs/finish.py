@@ -48,6 +48,7 @@ def finish(
         notes=notes,
         averaged=0 if swa is None else max(swa.num_epochs),
         mean_logs=mean_logs,
+        weights_digest=job.digests.get("weights"),
     )
     shipped = task.shipped(network)
     found = task.results(measured, shipped)

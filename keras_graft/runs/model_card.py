@@ -190,6 +190,7 @@ def procedure(settings: Any, dataset: str) -> str:
         initial_network=settings.initial_network
         and _file_name(settings.initial_network),
         judged_on=settings.judged_on and dataset_name(settings.judged_on),
+        weights=settings.weights and _file_name(settings.weights),
     )
     text = flags.flags_text(public)
     return f"The flags of `python -m keras_graft.launch`:\n\n```\n{text}```"

@@ -9,6 +9,8 @@ from keras_graft import data
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
 from keras_graft.distillation.term import DistillationTerm
+from keras_graft.runs import freezing
+from keras_graft.runs import pretrained
 from keras_graft.runs.batches import one_hot_labels
 from keras_graft.runs.batches import steps_per_epoch
 from keras_graft.runs.exit_codes import RunError
@@ -22,24 +24,88 @@ from keras_graft.trainer import GraftTrainer
 
 def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     """Builds networks and optimizers, in the current strategy's scope."""
-    networks = build(
-        settings.model,
+    networks = made_networks(
+        settings,
         splits.num_classes,
         tuple(splits.train.images.shape[1:]),
-        [network_seed(settings.seed, k) for k in range(settings.num_networks)],
-        splits.pixel_mean,
-        splits.pixel_std,
+        (splits.pixel_mean, splits.pixel_std),
     )
     if settings.initial_network is not None:
-        _begin_with(networks, settings.initial_network)
+        begin_with(networks, settings.initial_network)
+    freezing.freeze(networks, settings)
     return trainer_of(
         settings,
         networks,
         distillation(settings, lambda path: _teacher(path, splits)),
         steps_per_epoch(settings, splits),
-        loss=loss(one_hot_labels(settings), settings.label_smoothing),
-        metrics=["accuracy"],
+        **_compiled(settings),
     )
+
+
+def made_networks(
+    settings: Any,
+    num_classes: int,
+    image_shape: tuple[int, ...],
+    pixels: tuple,
+) -> list[keras.Model]:
+    """Classifying networks, with the weights that `--weights` names.
+
+    Args:
+        settings: The run's flags.
+        num_classes: Number of logits.
+        image_shape: Shape of an image.
+        pixels: Mean and standard deviation of the pixels, by channel, where
+            the weights come without them.
+    """
+    source, statistics = None, None
+    if (settings.weights or "").endswith(".keras"):
+        source = load(settings.weights, "weights")
+        statistics = pretrained.pixel_statistics(source)
+    networks = build(
+        settings.model,
+        num_classes,
+        image_shape,
+        [network_seed(settings.seed, k) for k in range(settings.num_networks)],
+        *(statistics or pixels),
+        settings.weights,
+    )
+    if source is not None:
+        pretrained.begin_with(networks, source, settings.weights)
+    return networks
+
+
+def unfreeze(trainer: GraftTrainer, settings: Any, splits: data.Splits) -> None:
+    """Lets everything in a trainer learn, with new optimizers.
+
+    Args:
+        trainer: What `make_trainer` returned.
+        settings: The run's flags.
+        splits: Its images.
+    """
+    health = [
+        (variable, keras.ops.convert_to_numpy(variable))
+        for variable in trainer.health.variables
+    ]
+    freezing.unfreeze(trainer.networks, settings)
+    steps = steps_per_epoch(settings, splits)
+    with trainer.distribute_strategy.scope():
+        _compile(
+            trainer,
+            settings,
+            steps,
+            settings.unfreeze_epoch,
+            **_compiled(settings),
+        )
+    # Compiling takes every network for live.
+    for variable, value in health:
+        variable.assign(value)
+
+
+def _compiled(settings):
+    return {
+        "loss": loss(one_hot_labels(settings), settings.label_smoothing),
+        "metrics": ["accuracy"],
+    }
 
 
 def trainer_of(
@@ -66,17 +132,29 @@ def trainer_of(
         monitor=monitor,
         accelerate=True if settings.recompute else "no_recompute",
     )
+    _compile(trainer, settings, steps, **compiled)
+    return trainer
+
+
+def _compile(trainer, settings, steps, done=0, **compiled):
     trainer.compile(
-        optimizer=make_optimizers(settings, networks, steps),
+        optimizer=make_optimizers(settings, trainer.networks, steps, done),
         steps_per_execution=settings.steps_per_execution,
         jit_compile="auto" if settings.jit is None else settings.jit,
         **compiled,
     )
-    return trainer
 
 
-def _begin_with(networks, path):
-    """Gives networks the weights of a saved one."""
+def begin_with(networks: list[keras.Model], path: str) -> None:
+    """Gives networks the weights of a saved one.
+
+    Args:
+        networks: The networks.
+        path: What `--initial_network` named.
+
+    Raises:
+        RunError: If it is of another architecture.
+    """
     initial = load(path, "initial_network")
     differences = structure_differences([networks[0], initial])
     if differences:

@@ -6,13 +6,10 @@ import keras
 
 from keras_graft import recognition
 from keras_graft.data.splits import pixel_statistics
-from keras_graft.recognition.networks import feature_extractor
 from keras_graft.runs import recipe
 from keras_graft.runs.exit_codes import RunError
-from keras_graft.runs.networks import build
 from keras_graft.runs.networks import network_seed
 from keras_graft.runs.own_models import load
-from keras_graft.structure.conv_layers import structure_differences
 from keras_graft.trainer import GraftTrainer
 
 _METRIC_LOSSES = {
@@ -43,16 +40,12 @@ def make_trainer(
         RunError: If a file that a flag names cannot be used.
         ValueError: If the settings do not fit the images.
     """
-    seeds = [
-        network_seed(settings.seed, k) for k in range(settings.num_networks)
-    ]
-    backbones = build(
-        settings.model,
+    backbones = recipe.made_networks(
+        settings,
         # What classifies is not taken over.
         2,
         tuple(train.images.shape[1:]),
-        seeds,
-        *pixel_statistics(train.images),
+        pixel_statistics(train.images),
     )
     networks = [
         recognition.embedding_network(
@@ -63,12 +56,12 @@ def make_trainer(
             embedding_size=settings.embedding_size,
             last_stride_1=settings.last_stride_1,
             features="features" in outputs_of(settings),
-            seed=seed,
+            seed=network_seed(settings.seed, k),
         )
-        for backbone, seed in zip(backbones, seeds, strict=True)
+        for k, backbone in enumerate(backbones)
     ]
     if settings.initial_network is not None:
-        _begin_with(networks, settings.initial_network)
+        recipe.begin_with(networks, settings.initial_network)
     terms = recipe.distillation(
         settings, lambda path: _teacher(path, networks[0])
     )
@@ -93,31 +86,6 @@ def make_trainer(
         loss=losses,
         loss_weights=weights,
     )
-
-
-def _begin_with(networks, path):
-    """Gives networks the weights of a saved one, or those of its backbone."""
-    initial = load(path, "initial_network")
-    if isinstance(initial.output, dict):
-        parts = networks
-    else:
-        parts = [_backbone(network) for network in networks]
-        try:
-            initial = feature_extractor(initial)
-        except ValueError as error:
-            raise RunError(f"--initial_network={path}: {error}") from error
-    differences = structure_differences([parts[0], initial])
-    if differences:
-        raise RunError(
-            f"--initial_network={path} is another architecture than --model. "
-            "These differ:\n  " + "\n  ".join(differences)
-        )
-    for part in parts:
-        part.set_weights(initial.get_weights())
-
-
-def _backbone(network):
-    return keras.Model(network.input, network.get_layer("feature_map").input)
 
 
 def _teacher(path, network):

@@ -105,6 +105,7 @@ class RunResults:
     ensemble_test_accuracy: float
     input: dict
     output: dict
+    weights: dict | None
     class_names: list[str] | None
     exports: list[Export]
     protocol: str
@@ -151,6 +152,8 @@ class Measured:
             weights are those of the last epoch.
         mean_logs: Test logs of the mean of all networks, if that is
             shipped; else None.
+        weights_digest: SHA-256 of the file that the networks began with, if
+            there was one.
     """
 
     history: dict[str, list[float]]
@@ -163,6 +166,7 @@ class Measured:
     notes: Sequence[str] = ()
     averaged: int = 0
     mean_logs: dict[str, float] | None = None
+    weights_digest: str | None = None
 
 
 def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
@@ -235,12 +239,26 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
             "range": [0, 255],
         },
         output={"kind": "logits", "classes": splits.num_classes},
+        weights=_weights(settings, measured.weights_digest),
         class_names=(
             None if splits.class_names is None else list(splits.class_names)
         ),
         exports=[],
         protocol=" ".join([*notes, *measured.notes]),
     )
+
+
+def _weights(settings, digest):
+    """What the networks began with, and which of it was trained."""
+    if settings.weights is None:
+        return None
+    return {
+        "from": settings.weights,
+        "sha256": digest,
+        "freeze": settings.freeze,
+        "unfreeze_epoch": settings.unfreeze_epoch,
+        "backbone_rate": settings.backbone_rate,
+    }
 
 
 def _protocol(validated, single, ships_mean):

@@ -15,7 +15,11 @@ from keras_graft.structure.printable import printable
 
 
 def restore(
-    settings: Any, directory: RunDirectory, trainer: Any, flags_text: str
+    settings: Any,
+    directory: RunDirectory,
+    trainer: Any,
+    flags_text: str,
+    again: bool = False,
 ) -> tuple[Any, list[str]]:
     """Brings a trainer to where the run in a folder was.
 
@@ -24,6 +28,8 @@ def restore(
         directory: Its folder.
         trainer: Its trainer, compiled.
         flags_text: The flags as a flagfile.
+        again: Whether it was done before in this process, so that nothing is
+            said.
 
     Returns:
         `(checkpoint, notes)`: the `RunCheckpoint` to train on with, and
@@ -44,19 +50,21 @@ def restore(
     if checkpoint.restored is not None:
         about, before = about_run(checkpoint.restored)
         refuse_fewer_epochs(directory.path, epoch, settings.epochs)
-        for line in refuse_changes(directory.path, about.flags, flags_text):
-            print(printable(f"Changed: {line}"))
+        changes = refuse_changes(directory.path, about.flags, flags_text)
         longer = [list(change) for change in about.longer]
         if before != settings.epochs:
             longer = [*longer, [epoch, before, settings.epochs]]
-        print(f"Resumed after epoch {epoch} of {settings.epochs}.")
+        if not again:
+            for line in changes:
+                print(printable(f"Changed: {line}"))
+            print(f"Resumed after epoch {epoch} of {settings.epochs}.")
     checkpoint.about = {
         "flags": flags_text,
         "flags_sha256": sha256(flags_text),
         "longer": longer,
     }
     notes = [_longer_note(settings.schedule, *change) for change in longer]
-    for note in notes:
+    for note in [] if again else notes:
         print(note)
     return checkpoint, notes
 

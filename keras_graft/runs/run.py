@@ -1,28 +1,19 @@
 """The life of one run, from its flags to its report."""
 
-import dataclasses
-import os
-from collections.abc import Sequence
-from typing import Any
-
 from keras_graft import flags
 from keras_graft.checks import packages
+from keras_graft.runs import given_files
 from keras_graft.runs import run_report
-from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import DATA_UNAVAILABLE
 from keras_graft.runs.exit_codes import DONE
 from keras_graft.runs.exit_codes import RunError
 from keras_graft.runs.lock import DirectoryLock
 from keras_graft.runs.lock import refuse_locked
-from keras_graft.runs.named_errors import checkpoint_errors_named
 from keras_graft.runs.named_errors import disk_errors_named
-from keras_graft.runs.named_errors import lost_images_named
 from keras_graft.runs.named_errors import out_of_memory_named
-from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
-from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.run_directory import shown
 from keras_graft.runs.threads import share_out_threads
-from keras_graft.runs.whole_files import write_atomically
 from keras_graft.structure.printable import printable
 
 
@@ -48,7 +39,7 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
     directory = RunDirectory(settings.workdir)
     flags_text = flags.flags_text(settings)
     if directory.is_finished(settings, flags_text):
-        print(f"This run is finished: {_shown(directory.results)}")
+        print(f"This run is finished: {shown(directory.results)}")
         return DONE
     _refuse_absent_packages(settings)
     # The first one locks the folder, after all have looked at it.
@@ -71,6 +62,8 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
 
     from keras_graft.runs import image_table
     from keras_graft.runs import teamwork
+    from keras_graft.runs.training import Job
+    from keras_graft.runs.training import train
 
     team = None if settings.plan else cluster
     with (
@@ -84,32 +77,35 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
         replicas = devices.replicas_of_a_host(
             settings.strategy, settings.replicas
         )
+        digests = given_files.digests_of(settings)
+        given_files.refuse_other_files(directory.given, settings, digests)
         trainer, graft = _make(task, strategy, hosts * replicas)
         if settings.plan:
             _print_plan(task, trainer, replicas, hosts)
             return DONE
         _print_start(task, devices.describe_devices(strategy))
-        job = _Job(
+        job = Job(
             task,
             flags_text,
             signals,
             directory,
+            digests,
             trainer,
             graft,
             [*watch, *watchers],
             writes=is_chief,
         )
         if not is_chief:
-            _train(job)
+            train(job)
             return DONE
         with disk_errors_named(directory):
             directory.create()
             with DirectoryLock(directory.path):
                 # Another job may have ended meanwhile.
                 if directory.is_finished(settings, flags_text):
-                    print(f"This run is finished: {_shown(directory.results)}")
+                    print(f"This run is finished: {shown(directory.results)}")
                     return DONE
-                _train(job)
+                train(job)
     return DONE
 
 
@@ -159,98 +155,6 @@ def _print_plan(task, trainer, replicas, hosts):
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """A run that is ready to train.
-
-    Attributes:
-        task: What it is for, with its flags and images.
-        flags_text: The flags as a flagfile.
-        signals: A `StopSignals` that is entered.
-        directory: Its folder.
-        trainer: Its trainer, compiled.
-        graft: The callback that grafts, or None.
-        watch: Callbacks that watch the other workers, or the clock.
-        writes: Whether this process writes into the folder.
-    """
-
-    task: Any
-    flags_text: str
-    signals: StopSignals
-    directory: RunDirectory
-    trainer: Any
-    graft: Any
-    watch: Sequence
-    writes: bool
-
-
-@lost_images_named()
-@checkpoint_errors_named()
-def _train(job):
-    from keras_graft.optimizers.network_optimizers import steps_taken
-    from keras_graft.runs import image_table
-    from keras_graft.runs import teamwork
-    from keras_graft.runs.callbacks import make_callbacks
-    from keras_graft.runs.callbacks import make_swa_callback
-    from keras_graft.runs.finish import finish
-    from keras_graft.runs.interruption import StopAtSignal
-    from keras_graft.runs.progress import bars_cleared
-
-    task, trainer = job.task, job.trainer
-    settings = task.settings
-    if job.writes:
-        job.directory.remove_stale()
-    checkpoint, notes = restore(
-        settings, job.directory, trainer, job.flags_text
-    )
-    if job.writes:
-        write_atomically(job.directory.flags, job.flags_text)
-        image_table.write(job.directory.images, task.files)
-    swa = make_swa_callback(task, job.graft)
-    callbacks, monitor = make_callbacks(
-        task, job.directory, job.graft, job.writes
-    )
-    with job.signals.deferred(), bars_cleared(callbacks):
-        trainer.fit(
-            task.training_data,
-            epochs=settings.epochs,
-            initial_epoch=checkpoint.epoch,
-            validation_data=task.validation_data(),
-            callbacks=[
-                checkpoint,
-                StopAtSignal(job.signals),
-                *job.watch,
-                *callbacks,
-                *([] if swa is None else [swa]),
-            ],
-            verbose=0,
-        )
-    if "live" not in trainer.status:
-        raise RunError(
-            "Every network diverged, so there is none to ship. Lower "
-            f"--learning_rate={settings.learning_rate} and give another "
-            f"--workdir. The last good checkpoint is in "
-            f"{job.directory.checkpoints}.",
-            ALL_DIVERGED,
-        )
-    if not any(steps_taken(trainer.optimizer.optimizers)):
-        raise RunError(
-            "No network took a single step, so nothing was trained: every "
-            "update had NaN or infinity in it. The columns "
-            f"network_k_skipped_steps of {job.directory.history} count them. "
-            f"Lower --learning_rate={settings.learning_rate}, and give "
-            "another --workdir.",
-            ALL_DIVERGED,
-        )
-    test_logs = task.tested(trainer)
-    for network in trainer.networks:
-        # On every worker, since it makes variables.
-        task.prepare_file(network)
-    if job.writes:
-        finish(job, monitor, test_logs, checkpoint.seconds, notes, swa)
-    teamwork.leave_together(trainer.distribute_strategy)
-
-
 def _task(settings, cluster):
     from keras_graft import data
     from keras_graft.runs.task import read_task
@@ -276,12 +180,27 @@ def _print_start(task, devices):
         f"{images}; {settings.epochs} epochs of {task.steps_per_epoch} "
         f"steps; {devices}"
     )
+    if settings.weights is not None:
+        print(_weights_note(settings))
     for note in notes:
         print(printable(note, kept="\n"))
     if packages.missing(packages.PICTURES):
         print(run_report.NO_PICTURES)
-    print(f"Run directory: {_shown(settings.workdir)}")
+    print(f"Run directory: {shown(settings.workdir)}")
 
 
-def _shown(path):
-    return printable(os.fspath(path))
+def _weights_note(settings):
+    note = f"They begin with the weights of {shown(settings.weights)}"
+    if settings.num_networks == 1:
+        return f"{note}, under a new classifier."
+    differ = ["classifiers"]
+    if settings.batches == "own":
+        differ.append("order of the images")
+    if settings.augment != "none":
+        differ.append("augmentation")
+    if settings.learning_rate_spread != "none":
+        differ.append("learning rates")
+    return (
+        f"{note}, and differ by their {', '.join(differ)}: `distance` and "
+        "`divergence` of history.csv tell how far apart they are."
+    )

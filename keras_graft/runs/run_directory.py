@@ -60,6 +60,7 @@ class RunDirectory:
         self.card = self.path / "card.md"
         self.classes = self.path / "classes.json"
         self.images = self.path / "images.csv"
+        self.given = self.path / "given.json"
         self.saved_model = self.path / "shipped_saved_model"
         self.onnx = self.path / "shipped.onnx"
         self.litert = self.path / "shipped.tflite"
@@ -299,6 +300,11 @@ class RunDirectory:
                 f"--workdir={self.path} cannot be written: {folder} is not a "
                 "folder that this user may write. Give another --workdir."
             )
+
+
+def shown(path: str | os.PathLike) -> str:
+    """A path for a person, as it can be printed."""
+    return printable(os.fspath(path))
 
 
 def shortened(path: str | os.PathLike, most: int = 200) -> str:

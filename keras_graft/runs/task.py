@@ -88,6 +88,10 @@ class Task(abc.ABC):
             ValueError: If the settings do not fit the images.
         """
 
+    def unfreeze(self, trainer: GraftTrainer) -> None:
+        """Lets everything in a trainer learn that `--freeze` kept."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def validation_data(self) -> Any:
         """What `fit` validates on, or None where `judges` do."""

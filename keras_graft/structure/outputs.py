@@ -58,9 +58,11 @@ def final_activations(network: keras.Model) -> list[str | None] | None:
         model does not show its outputs.
     """
     outputs = getattr(functional_part(network), "outputs", None)
-    if not outputs or len(outputs) == 1:
-        return [final_activation(network)]
-    return [_activation_of(tensor) for tensor in outputs]
+    if outputs and len(outputs) > 1:
+        return [_activation_of(tensor) for tensor in outputs]
+    end = final_activation(network)
+    # A subclassed model may have any number of them.
+    return [end] if outputs or end is not None else None
 
 
 def head_names(network: keras.Model, outputs: Any) -> list[str]:

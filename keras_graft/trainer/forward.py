@@ -67,22 +67,36 @@ def example_outputs(networks: Sequence[keras.Model], x: Any) -> list:
         sparse, ragged or left out, which Keras' symbolic calls do not know.
     """
     return [
-        forward(network, _symbolic(view), False)
+        forward(network, _symbolic(view, network), False)
         for network, view in zip(
             networks, views_of(x, len(networks)), strict=True
         )
     ]
 
 
-def _symbolic(view):
-    if not all(isinstance(t, tf.Tensor) for t in keras.tree.flatten(view)):
+def _symbolic(view, network):
+    flat = keras.tree.flatten(view)
+    if not all(isinstance(t, tf.Tensor) for t in flat):
         return view
-    return keras.tree.map_structure(
-        lambda tensor: keras.KerasTensor(
-            (None, *tensor.shape[1:]), tensor.dtype.name
-        ),
-        view,
-    )
+    taken = getattr(network, "inputs", None) or []
+    alone = len(flat) == len(taken) == 1
+
+    def symbol(tensor):
+        shape = tuple(tensor.shape[1:])
+        if alone:
+            shape = _fitted(shape, tuple(taken[0].shape[1:]))
+        return keras.KerasTensor((None, *shape), tensor.dtype.name)
+
+    return keras.tree.map_structure(symbol, view)
+
+
+def _fitted(shape, taken):
+    """With or without a last axis of 1, as Keras fits data to a network."""
+    if len(shape) + 1 == len(taken) and taken[-1] == 1:
+        return (*shape, 1)
+    if len(shape) == len(taken) + 1 and shape[-1] == 1:
+        return shape[:-1]
+    return shape
 
 
 def feature_taps(

@@ -4,9 +4,11 @@ import contextlib
 
 import keras
 
+from keras_graft.structure.held_metrics import held_metrics
 from keras_graft.trainer.copies import metric_copies
 from keras_graft.trainer.guard import keep_where
 from keras_graft.trainer.guard import values
+from keras_graft.trainer.losses import has_own_loss
 
 
 class Scorer(keras.Model):
@@ -62,3 +64,15 @@ def compiled_results(scorer):
     results = scorer.get_metrics_result()
     results.pop("loss")  # Keras' own tracker, which nothing updates here.
     return results
+
+
+def counted_by(network):
+    """The metrics that a network counts for itself."""
+    if not has_own_loss(network):
+        return held_metrics(network)
+    # The losses of its heads too; the loss is that of the trainer.
+    return [
+        metric
+        for metric in network.metrics
+        if metric.name != "loss" and not hasattr(metric, "metrics")
+    ]

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_graft.structure.held_metrics import held_metrics
 from keras_graft.structure.held_metrics import held_results
 from keras_graft.trainer.copies import loss_copies
 from keras_graft.trainer.copies import loss_variables
 from keras_graft.trainer.losses import has_own_loss
 from keras_graft.trainer.scorer import Scorer
 from keras_graft.trainer.scorer import compiled_results
+from keras_graft.trainer.scorer import counted_by
 from keras_graft.trainer.scorer import counted_where
 from keras_graft.trainer.scorer import loss_counts
 from keras_graft.trainer.views import views_of
@@ -81,26 +81,19 @@ class Scoring:
             self._ensemble_examples,
             *self.network_losses,
             *(m for s in [*self.scorers, self.ensemble] for m in s.metrics),
-            *(m for k in range(len(self.scorers)) for m in self._held(k)),
+            *(m for network in self._networks for m in counted_by(network)),
         ]
-
-    def _held(self, k):
-        """The metrics that network k counts for itself."""
-        network = self._networks[k]
-        if not has_own_loss(network):
-            return held_metrics(network)
-        # The losses of its heads too; the loss is that of the trainer.
-        return [m for m in network.metrics if m.name != "loss"]
 
     def kept_by_step(self, k: int) -> list[keras.Variable]:
         """What a step of network k changes beside the network itself."""
-        variables = [v for metric in self._held(k) for v in metric.variables]
+        held = counted_by(self._networks[k])
+        variables = [v for metric in held for v in metric.variables]
         return [*self.loss_variables[k], *variables]
 
     @property
     def names(self) -> list[str]:
         """Of one network's logs, in the order of Keras' own lists."""
-        held = self._held(0)
+        held = counted_by(self._networks[0])
         of_network = self.scorers[0]
         logs = of_network.get_metrics_result() | held_results([held])[0]
         given = [
@@ -157,7 +150,7 @@ class Scoring:
         """The metrics of the first network, as Keras has made them."""
         groups = self.scorers[0].metrics
         compiled = [m for g in groups for m in getattr(g, "metrics", [])]
-        return [*compiled, *self._held(0)]
+        return [*compiled, *counted_by(self._networks[0])]
 
     def supervised_loss(
         self, k: int, y: Any, y_pred: tf.Tensor, sample_weight: Any
@@ -298,7 +291,7 @@ class Scoring:
         }
         for tracker in self.network_losses:
             logs[tracker.name] = _mean_or_nan(tracker)
-        held = held_results([self._held(k) for k in range(len(self.scorers))])
+        held = held_results([counted_by(n) for n in self._networks])
         scores = [
             compiled_results(scorer) | of_network
             for scorer, of_network in zip(self.scorers, held, strict=True)

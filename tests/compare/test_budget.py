@@ -41,6 +41,17 @@ def test_runs_have_room_until_they_are_slow(budget):
     assert plan_file.read_hours(study.folder).used_seconds >= 20.0
 
 
+def test_slow_runs_of_an_earlier_start_are_not_forgotten(budget):
+    _, left = budget
+    left.look_back()
+    assert left.slowness == 1.0
+    for run, seconds in zip(left.predicted, (25.0, 35.0), strict=False):
+        run.folder.mkdir(parents=True)
+        outcomes.write(run.folder, Outcome([], seconds, 1, None, []))
+    left.look_back()
+    assert left.slowness == 3.0
+
+
 def test_runs_that_are_done_need_no_room(budget):
     _, left = budget
     for run in left.predicted:

@@ -44,7 +44,7 @@ def test_labels_are_smoothed_in_the_loss_of_training_and_validation():
     splits = data.load(
         "digits",
         data_dir=None,
-        train_examples=64,
+        train_examples=128,
         validation_fraction=0.2,
         seed=0,
     )

@@ -248,7 +248,7 @@ def test_backbone_of_a_classifier_is_what_networks_begin_with(tmp_path):
     train = recognition.LabelledImages(images, numbers // 2, numbers)
     classifier = models.build("resnet8", 7, (8, 8, 1), seed=9)
     classifier.save(tmp_path / "a.keras")
-    begin = f"--initial_network={tmp_path / 'a.keras'}"
+    begin = f"--weights={tmp_path / 'a.keras'}"
     trainer = trainer_of(train, begin)
     *inside, _, _ = classifier.get_weights()
     for network in trainer.networks:
@@ -256,7 +256,7 @@ def test_backbone_of_a_classifier_is_what_networks_begin_with(tmp_path):
         for left, right in zip(inside, found, strict=True):
             np.testing.assert_array_equal(left, right)
         assert network.output["logits"].shape[-1] == 3
-    with pytest.raises(RunError, match="another architecture"):
+    with pytest.raises(RunError, match="does not fit --model"):
         trainer_of(train, begin, "--model=resnet14")
 
 

@@ -52,6 +52,7 @@ def results_of(accuracies, num_networks=1, validation=None, **measured):
         num_networks=num_networks, dataset="digits", model="resnet8"
     )
     settings.epochs, settings.seed = len(accuracies), 0
+    settings.weights = None
     images = np.zeros((1, 8, 8, 1), "uint8")
     splits = types.SimpleNamespace(
         train=types.SimpleNamespace(images=images),

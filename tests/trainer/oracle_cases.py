@@ -55,6 +55,18 @@ def two_heads(seed):
     return keras.Model(inputs, {"kind": kind(x), "box": box(x)})
 
 
+class Subclassed(keras.Model):
+    """Two heads that no graph shows."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.kind = layers.Dense(3, kernel_initializer=start(seed))
+        self.box = layers.Dense(2, kernel_initializer=start(seed + 1))
+
+    def call(self, x):
+        return {"kind": self.kind(x), "box": self.box(x)}
+
+
 class Either(layers.Layer):
     def call(self, first, second=None):
         return first if second is None else first + second
@@ -167,6 +179,11 @@ CLASSES = {
 # Name -> what makes a network, and what is compiled and fitted; functions are
 # called for each of the two that are compared.
 COMBINATIONS = {
+    "a feature without an axis": {
+        "make": dense(1, (1,)),
+        "fit": {"x": X[:, 0], "y": BOX[:, 0]},
+        "compile": {"loss": "mse", "metrics": ["mae"]},
+    },
     "sparse matrix": {
         "make": dense(3, sparse=True),
         "fit": {"x": scipy.sparse.coo_matrix(X * (X > 0)), "y": KIND},
@@ -228,6 +245,14 @@ COMBINATIONS = {
     },
     "own loss and weights": CLASSES
     | {"make": own_loss, "fit": CLASSES["fit"] | {"sample_weight": WEIGHTS}},
+    "subclassed heads": {
+        "make": Subclassed,
+        "fit": {"x": X, "y": {"kind": KIND, "box": BOX}},
+        "compile": {
+            "loss": {"kind": SPARSE, "box": "mse"},
+            "metrics": {"kind": ["accuracy"], "box": ["mae"]},
+        },
+    },
     "own loss of heads": {
         "make": own_loss_of_heads,
         "fit": {"x": X, "y": {"kind": KIND, "box": BOX}},

@@ -20,6 +20,7 @@ from oracle_cases import SPARSE
 from oracle_cases import STEPS
 from oracle_cases import WEIGHTS
 from oracle_cases import Centred
+from oracle_cases import Subclassed
 from oracle_cases import X
 from oracle_cases import dense
 from oracle_cases import masked
@@ -205,6 +206,27 @@ def chosen(p, y):
 
 def bernoulli(p, y):
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(-1)
+
+
+def test_subclassed_heads_learn_from_a_subclassed_teacher():
+    networks = [Subclassed(0), Subclassed(1)]
+    teacher = Subclassed(2)
+    kind = [np.asarray(n(X)["kind"]) / 2 for n in (teacher, *networks)]
+    given = {"kind": "class_logits", "box": "regression"}
+    term = keras_graft.TeacherDistillation(teacher, 2.0, heads=given)
+    trainer = keras_graft.GraftTrainer(networks, term)
+    trainer.compile(
+        keras.optimizers.SGD(0.0),
+        {"kind": SPARSE, "box": "mse"},
+        run_eagerly=True,
+    )
+    labels = {"kind": KIND, "box": BOX}
+    found = trainer.fit(X, labels, SIZE, verbose=0).history
+    target, *own = (np.log(softmax(z)) for z in kind)
+    apart = [(np.exp(target) * (target - p)).sum(-1).mean() for p in own]
+    np.testing.assert_allclose(
+        found["distillation_loss"], [4 * np.mean(apart)], rtol=1e-4
+    )
 
 
 IS_STEP = (STEPS != 0).any(-1).astype("float32")
