@@ -191,8 +191,15 @@ def _load(file):
 
 
 def _examined(file, network):
+    from keras_graft.recognition.networks import SHIPPED
     from keras_graft.structure.outputs import final_activation
 
+    if network.name.endswith(SHIPPED):
+        raise _Refusal(
+            f"{file} gives embeddings, which tell no classes: it was trained "
+            "with --task=recognition. Its card says how to compare images by "
+            "them."
+        )
     inputs = getattr(network, "inputs", None) or []
     outputs = getattr(network, "outputs", None) or []
     if len(outputs) > 1:

@@ -9,6 +9,8 @@ import pytest
 from keras_graft.runs import exit_codes
 from keras_graft.runs.results import NetworkResult
 from keras_graft.runs.results import RunResults
+from keras_graft.runs.retrieval_results import RetrievalNetwork
+from keras_graft.runs.retrieval_results import RetrievalResults
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -156,7 +158,9 @@ def test_a_table_of_modules_names_each_of_them(room):
     assert named in (set(), modules)
 
 
-@pytest.mark.parametrize("result", [RunResults, NetworkResult])
+@pytest.mark.parametrize(
+    "result", [RunResults, NetworkResult, RetrievalResults, RetrievalNetwork]
+)
 def test_page_of_the_command_line_names_every_key_of_the_results(result):
     page = (ROOT / "docs" / "command_line.md").read_text("utf-8")
     section = page.partition("## results.json")[2].partition("\n## ")[0]

@@ -157,15 +157,15 @@ def test_image_that_is_gone_while_it_trains_is_named(
         (tmp_path / "run" / "results.json").unlink()
     lost = []
 
-    def take_one_away(settings):
-        splits = read_splits(settings)
-        name = next(f.name for f in splits.files if f.split == split)
+    def take_one_away(*arguments):
+        task = read_task(*arguments)
+        name = next(f.name for f in task.files if f.split == split)
         lost.append(folder / "my images" / name)
         shutil.move(lost[0], tmp_path / "aside.jpg")
-        return splits
+        return task
 
-    read_splits = one_run._splits
-    monkeypatch.setattr(one_run, "_splits", take_one_away)
+    read_task = one_run._task
+    monkeypatch.setattr(one_run, "_task", take_one_away)
     again = (*arguments, longer, "--cache=none")
     code, message = launch_here(*again, f"--workdir={tmp_path / 'run'}")
     shutil.move(tmp_path / "aside.jpg", lost[0])

@@ -14,6 +14,7 @@ from builders import small_network
 from keras import layers
 
 from keras_graft import data
+from keras_graft import recognition
 from keras_graft.data.names import RESIZES
 from keras_graft.predict import main
 
@@ -195,6 +196,15 @@ def test_hidden_and_foreign_files_of_a_folder_are_passed_over(
 def about(**changes):
     usual = {"class_names": ["a"], "resize": "pad", "whole": False}
     return json.dumps(usual | changes)
+
+
+def test_embeddings_are_no_probabilities_of_classes(run, tmp_path, capsys):
+    inputs = keras.Input((8, 8, 3))
+    backbone = keras.Model(inputs, layers.Conv2D(4, 3)(inputs))
+    network = recognition.embedding_network(backbone, 2)
+    recognition.shipped_model(network).save(tmp_path / "shipped.keras")
+    assert main([str(tmp_path), str(run / "images")]) == 1
+    assert "gives embeddings" in capsys.readouterr().err
 
 
 def test_what_cannot_be_meant_is_refused(run, tmp_path, capsys):

@@ -98,6 +98,11 @@ def check(study: Study) -> None:
     base = study.base
     if not study.arms:
         raise ValueError("--arms is empty: give one arm at least.")
+    if base.task != "classification":
+        raise ValueError(
+            f"--task={base.task}: arms are compared by their accuracy, which "
+            "it has none of. Start a launch for each arm and seed."
+        )
     if base.num_networks < 2:
         raise ValueError(
             f"--num_networks={base.num_networks}: the arms compare N "

@@ -28,6 +28,15 @@ DISTINCT = ("none", "augment", "regularise")
 # Augmentations that mix images, and their labels with them.
 MIXING = ("cutmix", "mixup")
 CACHES = ("auto", "memory", "disk", "none")
+# What networks are trained for.
+TASKS = ("classification", "recognition")
+# By task what its networks are compared by.
+SCORES = {"classification": "accuracy", "recognition": "mAP"}
+# What images of identities are read from, beside `folder:PATH`.
+RETRIEVAL_SOURCES = ("market1501", "duke", "cuhk03", "msmt17", "market_layout")
+RETRIEVAL_DATASETS = ("digits",)
+POOLINGS = ("average", "generalized_mean")
+METRIC_LOSSES = ("none", "triplet", "soft_triplet", "circle")
 
 
 def source_of(dataset: str) -> str:

@@ -70,8 +70,9 @@ class SourceFile(typing.NamedTuple):
     """A file that an image was read from.
 
     Attributes:
-        split: `"train"`, `"validation"`, `"test"` or `"unused"`.
-        class_name: Name of its class.
+        split: `"train"`, `"validation"`, `"test"` or `"unused"`; of
+            identities `"train"`, `"query"` or `"gallery"`.
+        class_name: Name of its class, or identity.
         name: Its path below the dataset's folder.
         digest: Of its pixels.
     """

@@ -41,14 +41,16 @@ class DivergenceMonitor(keras.callbacks.Callback):
         images: Inputs to predict, shape (examples, ...).
         from_logits: Whether the networks give logits. Defaults to True.
         batch_size: Examples in a batch. Defaults to 256.
+        output: Name of the output with the logits, of networks that give a
+            dict. None: they give one output. Defaults to None.
     """
 
-    def __init__(self, images, from_logits=True, batch_size=256):
+    def __init__(self, images, from_logits=True, batch_size=256, output=None):
         super().__init__()
         self.images = images
         self.from_logits = from_logits
         self.batch_size = batch_size
-
+        self.output = output
         self._probabilities = None
 
     def on_train_begin(self, logs=None):
@@ -71,5 +73,8 @@ class DivergenceMonitor(keras.callbacks.Callback):
 
     def _predict(self, images):
         networks = self.model.networks
-        outputs = tf.stack([n(images, training=False) for n in networks])
+        given = [n(images, training=False) for n in networks]
+        if self.output is not None:
+            given = [of_network[self.output] for of_network in given]
+        outputs = tf.stack(given)
         return tf.nn.softmax(outputs) if self.from_logits else outputs

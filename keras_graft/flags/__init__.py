@@ -2,7 +2,8 @@
 
 | module | what it holds |
 | --- | --- |
-| `definitions`, `data_group`, `optimisation`, `method` | what flags there are |
+| `definitions`, `data_group`, `optimisation` | what flags there are |
+| `method`, `recognition_group` | those of grafts, distillation, recognition |
 | `spec` | what is said of one |
 | `rules` | which of them others make meaningless |
 | `contradictions` | which cannot hold together |

@@ -4,6 +4,8 @@ import os
 from typing import Any
 
 from keras_graft.data.augment_steps import augment_steps
+from keras_graft.data.names import RETRIEVAL_DATASETS
+from keras_graft.data.names import RETRIEVAL_SOURCES
 from keras_graft.models import sources
 
 # Kinds of models that Keras, or a preset, has weights for.
@@ -18,6 +20,9 @@ def refuse_contradictions(values: Any) -> None:
     Args:
         values: The settings.
     """
+    _refuse_other_tasks_data(values)
+    if values.task == "recognition":
+        _refuse_batches(values)
     _refuse_weights(values)
     if (
         values.batches == "own"
@@ -89,6 +94,49 @@ def refuse_contradictions(values: Any) -> None:
         raise ValueError(
             f"--workdir={values.workdir} is a file. Give a folder, which "
             "need not exist."
+        )
+
+
+def _refuse_other_tasks_data(values):
+    source, colon, _ = values.dataset.partition(":")
+    if values.task == "classification":
+        if colon and source in RETRIEVAL_SOURCES:
+            raise ValueError(
+                f"--dataset={values.dataset} holds identities to recognise. "
+                "Add --task=recognition."
+            )
+        return
+    known = ("folder", *RETRIEVAL_SOURCES) if colon else RETRIEVAL_DATASETS
+    if source not in known:
+        raise ValueError(
+            f"--dataset={values.dataset} has no query and no gallery, which "
+            "--task=recognition judges by. Give one of "
+            f"{', '.join(RETRIEVAL_DATASETS)}, folder:PATH, "
+            f"{', '.join(f'{name}:PATH' for name in RETRIEVAL_SOURCES)}."
+        )
+    if values.strategy == "multiworker":
+        raise ValueError(
+            "--strategy=multiworker is for --task=classification: "
+            "recognition is trained on one host. Take mirrored or none."
+        )
+
+
+def _refuse_batches(values):
+    images = values.images_per_identity
+    if images is None:
+        if values.metric_loss != "none":
+            raise ValueError(
+                f"--metric_loss={values.metric_loss} compares images of one "
+                "identity in a batch. Say how many there are, such as "
+                "--images_per_identity=4."
+            )
+        return
+    if values.batch_size % images or values.batch_size < 2 * images:
+        nearest = max(values.batch_size // images, 2) * images
+        raise ValueError(
+            f"--batch_size={values.batch_size} must be "
+            f"--images_per_identity={images} times the identities of a batch, "
+            f"two at least: such as {nearest}."
         )
 
 

@@ -7,6 +7,9 @@ from keras_graft.data.names import CLASS_BALANCES
 from keras_graft.data.names import DATASETS
 from keras_graft.data.names import DISTINCT
 from keras_graft.data.names import RESIZES
+from keras_graft.data.names import RETRIEVAL_SOURCES
+from keras_graft.data.names import SOURCES
+from keras_graft.data.names import TASKS
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Augment
 from keras_graft.flags.value_types import Choice
@@ -17,13 +20,23 @@ from keras_graft.flags.value_types import Path
 
 DATA = (
     Spec(
+        "task",
+        "classification",
+        Choice(TASKS),
+        "classification: tell classes apart; recognition: learn identities, "
+        "and find images of others by their embeddings.",
+        quiet=True,
+    ),
+    Spec(
         "dataset",
         "digits",
-        Dataset(DATASETS),
+        Dataset(DATASETS, (*SOURCES, *RETRIEVAL_SOURCES)),
         "Images to train on. folder:PATH is a folder of JPEG, PNG, BMP, GIF "
         "or WebP files of your own: one folder a class, or train/, val/ and "
         "test/ above them; npz:PATH a file of arrays x_train, y_train, x_test "
-        "and y_test, or x and y; tfds:NAME a classification dataset of TFDS.",
+        "and y_test, or x and y; tfds:NAME a classification dataset of TFDS. "
+        "For recognition: digits, folder:PATH with one folder an identity, and "
+        "the folders of the benchmarks.",
     ),
     Spec(
         "data_dir",
@@ -45,9 +58,9 @@ DATA = (
         "validation_fraction",
         0.1,
         Number("[0, 1)"),
-        "Share of the training images that is held out to choose the "
-        "shipped network. 0 chooses on the test set, as the paper did, "
-        "and says so in results.json.",
+        "Share of the training images (for recognition: of the identities) "
+        "that is held out to choose the shipped network. 0 chooses on the "
+        "test set, as the paper did, and says so in results.json.",
     ),
     Spec(
         "image_size",

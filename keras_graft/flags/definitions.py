@@ -5,6 +5,7 @@ from keras_graft.flags.data_group import DATA
 from keras_graft.flags.method import DISTILLATION
 from keras_graft.flags.method import GRAFT
 from keras_graft.flags.optimisation import OPTIMISATION
+from keras_graft.flags.recognition_group import RECOGNITION
 from keras_graft.flags.spec import Spec
 from keras_graft.flags.value_types import Choice
 from keras_graft.flags.value_types import Choices
@@ -83,6 +84,7 @@ GROUPS: dict[str, tuple[Spec, ...]] = {
     "Optimisation": OPTIMISATION,
     "Graft": GRAFT,
     "Distillation": DISTILLATION,
+    "Recognition": RECOGNITION,
     # What it runs on.
     "Machine": (
         Spec(

@@ -25,8 +25,66 @@ class Rule(NamedTuple):
     reason: str
 
 
+def _reads(values: Any, source: str) -> bool:
+    """Whether images of identities come from such a source."""
+    named = (values.dataset, values.judged_on or "")
+    return any(source_of(name) == source for name in named)
+
+
 # In this order: what one rule resets may be the cause of the next.
 RULES = (
+    Rule(
+        "task",
+        lambda values: values.task == "classification",
+        tuple(spec.name for spec in GROUPS["Recognition"]),
+        "nobody is recognised",
+    ),
+    Rule(
+        "task",
+        lambda values: values.task == "recognition",
+        (
+            "data_dir",
+            "train_examples",
+            "image_size",
+            "resize",
+            "bad_images",
+            "cache",
+            "augment",
+            "class_balance",
+            "batches",
+            "distinct",
+            "steps_per_epoch",
+            "backbone_rate",
+            "freeze",
+            "unfreeze_epoch",
+            "export",
+        ),
+        "it is for classification",
+    ),
+    Rule(
+        "dataset",
+        lambda values: not _reads(values, "folder"),
+        ("camera_pattern",),
+        "only folder:PATH is read with it",
+    ),
+    Rule(
+        "dataset",
+        lambda values: values.dataset == "digits",
+        ("image_shape", "judged_on"),
+        "digits are grey, of 8 x 8 pixels",
+    ),
+    Rule(
+        "num_networks",
+        lambda values: values.num_networks == 1,
+        ("similarity_weight",),
+        "one network is alone",
+    ),
+    Rule(
+        "metric_loss",
+        lambda values: values.metric_loss == "none",
+        ("metric_loss_weight",),
+        "identities alone are learned",
+    ),
     Rule(
         "dataset",
         lambda values: values.dataset == "digits",

@@ -10,11 +10,11 @@ from absl import flags as absl_flags
 
 from keras_graft.data.augment_steps import augment_steps
 from keras_graft.data.names import AUGMENTS
-from keras_graft.data.names import SOURCES
 from keras_graft.models import sources
 
 # A dataset of TFDS that has a name of its own here.
 _IMAGENET = "imagenet2012"
+_TFDS = "tfds"
 # With a configuration and a version, if need be.
 _TFDS_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.*]+)?", re.ASCII)
 # Counts end up in TensorFlow's int32 and in seeds.
@@ -153,26 +153,74 @@ class Path(absl_flags.ArgumentParser):
 class Dataset(Choice):
     """A dataset by name, or where one's own is, its path made absolute."""
 
-    def __init__(self, names: tuple[str, ...]):
+    def __init__(self, names: tuple[str, ...], sources: tuple[str, ...]):
+        self._sources = sources
+        named = [f"{s}:{'NAME' if s == _TFDS else 'PATH'}" for s in sources]
+        imagenet = [_IMAGENET] if _TFDS in sources else []
         super().__init__(names)
-        self.syntactic_help += (
-            f", {_IMAGENET}, folder:PATH, npz:PATH, tfds:NAME"
-        )
+        self.syntactic_help = f"one of {', '.join([*names, *imagenet, *named])}"
 
     def parse(self, argument: str) -> str:
-        if argument == _IMAGENET:
-            argument = f"tfds:{_IMAGENET}"
+        if argument == _IMAGENET and _TFDS in self._sources:
+            argument = f"{_TFDS}:{_IMAGENET}"
         source, colon, path = argument.partition(":")
-        if colon and source == "tfds":
+        if not colon or source not in self._sources:
+            return super().parse(argument)
+        if source == _TFDS:
             if not _TFDS_NAME.fullmatch(path):
                 raise ValueError(
                     "after tfds: it must be a name as TFDS has it, such as "
                     "tfds:beans or tfds:cats_vs_dogs:4.0.1"
                 )
             return argument
-        if colon and source in SOURCES:
-            return f"{source}:{Path().parse(path)}"
-        return super().parse(argument)
+        return f"{source}:{Path().parse(path)}"
+
+
+class ImageShape(absl_flags.ArgumentParser):
+    """Height and width of an image, as a text."""
+
+    syntactic_help = "HEIGHTxWIDTH in pixels, such as 256x128"
+
+    def parse(self, argument: str) -> str:
+        sides = argument.split("x")
+        try:
+            numbers = [Integer(8).parse(side) for side in sides]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 2:
+            raise ValueError(
+                f"it must be {self.syntactic_help}, of 8 pixels or more a side"
+            )
+        return "x".join(map(str, numbers))
+
+    def flag_type(self) -> str:
+        return "string"
+
+
+class CameraPattern(absl_flags.ArgumentParser):
+    """A regular expression that finds the camera in a file's name."""
+
+    syntactic_help = "a regular expression with one group"
+
+    def parse(self, argument: str) -> str:
+        try:
+            groups = re.compile(argument).groups
+        except re.error as error:
+            raise ValueError(
+                f"it must be {self.syntactic_help} ({error})"
+            ) from error
+        # A line of flags.txt gives it back.
+        whole = argument.isprintable() and argument == argument.strip()
+        if groups != 1 or not whole:
+            raise ValueError(
+                f"it must be {self.syntactic_help}, which holds the camera, "
+                "such as _c(\\d), of printable characters, without spaces "
+                "at its ends"
+            )
+        return argument
+
+    def flag_type(self) -> str:
+        return "string"
 
 
 class Augment(absl_flags.ArgumentParser):

@@ -1,6 +1,7 @@
 """The images of a recognition task: to train on, to look for, and where."""
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 
@@ -9,6 +10,9 @@ import numpy as np
 from keras_graft.checks import packages
 from keras_graft.checks.numbers import is_whole
 from keras_graft.data import digits
+from keras_graft.data.names import RETRIEVAL_DATASETS
+from keras_graft.data.names import RETRIEVAL_SOURCES
+from keras_graft.data.splits import SourceFile
 from keras_graft.recognition.identity_folders import identity_files
 from keras_graft.recognition.image_files import ImageFiles
 from keras_graft.recognition.image_files import Problems
@@ -19,7 +23,7 @@ from keras_graft.recognition.layouts import shared_identities
 from keras_graft.recognition.queries import draw_queries
 from keras_graft.recognition.queries import hold_out
 
-DATASETS = (*MARKET_LIKE, "msmt17", "folder", "digits")
+DATASETS = (*RETRIEVAL_SOURCES, "folder", *RETRIEVAL_DATASETS)
 
 _PERSON = (256, 128)
 # Of the digits: those before it are trained on, the others judged.
@@ -84,12 +88,16 @@ class RetrievalData:
         query: What is looked for.
         gallery: Where.
         notes: Sentences for a person about what was read.
+        files: The files that it was read from; empty for digits. Their
+            splits are `"train"`, `"query"` and `"gallery"`, their classes
+            the identities, and digests are of the pixels as they are here.
     """
 
     train: LabelledImages
     query: LabelledImages
     gallery: LabelledImages
     notes: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()
 
 
 def load(
@@ -159,10 +167,11 @@ def load(
         files = msmt17_files(root, problems)
     else:
         files = market_files(name, root, problems)
-    parts = {
-        part: _read(getattr(files, part), image_shape, problems)
-        for part in ("train", "query", "gallery")
-    }
+    parts, sources = {}, []
+    for part in ("train", "query", "gallery"):
+        of_part = getattr(files, part)
+        parts[part] = _read(of_part, image_shape, problems)
+        sources += _source_files(root, part, of_part, parts[part].images)
     problems.refuse()
     for part, found in parts.items():
         if not len(found):
@@ -174,7 +183,14 @@ def load(
             f"{len(shared)} identities are trained on and looked for, such as "
             f"{shared[0]}: what is measured is no recognition of new ones."
         )
-    return RetrievalData(**parts, notes=tuple(notes))
+    return RetrievalData(**parts, notes=tuple(notes), files=tuple(sources))
+
+
+def _source_files(root, part, files, images):
+    for path, identity, pixels in zip(files.paths, files.ids, images):
+        digest = hashlib.blake2b(pixels, digest_size=16).hexdigest()
+        name = path.relative_to(root).as_posix()
+        yield SourceFile(part, str(identity), name, digest)
 
 
 def _digits(folder, image_shape) -> RetrievalData:

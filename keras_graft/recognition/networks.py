@@ -5,10 +5,9 @@ from typing import Any
 import keras
 
 from keras_graft.checks.numbers import is_whole
+from keras_graft.data.names import POOLINGS
 from keras_graft.structure.graph import functional_part
 from keras_graft.structure.graph import graph_nodes
-
-POOLINGS = ("average", "generalized_mean")
 
 # What ends the features of a classification network.
 _POOLING_LAYERS = (
@@ -20,6 +19,8 @@ _POOLING_LAYERS = (
 _EXPONENT = 3.0
 _LEAST = 1e-6
 _CLASSIFIER_STDDEV = 0.001
+# Ends the name of a model that gives embeddings.
+SHIPPED = "_shipped"
 
 
 def embedding_network(
@@ -147,7 +148,7 @@ def shipped_model(network: keras.Model) -> keras.Model:
             f"be shipped as one of embeddings. Its outputs: {outputs}"
         )
     return keras.Model(
-        network.input, outputs["embedding"], name=f"{network.name}_shipped"
+        network.input, outputs["embedding"], name=f"{network.name}{SHIPPED}"
     )
 
 

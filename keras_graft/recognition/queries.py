@@ -75,7 +75,8 @@ def hold_out(
             f"fraction={fraction} of {len(identities)} identities "
             f"is {count}. It must be from 2 to "
             f"{min(len(able), len(identities) - 2)}: those with images by two "
-            "cameras can be held out, and two must be left to train on."
+            "cameras can be held out, and two must be left to train on. 0 "
+            "holds out none."
         )
     rng = np.random.default_rng([seed, _IDENTITIES])
     return np.isin(ids, rng.permutation(able)[:count])

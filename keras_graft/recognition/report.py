@@ -17,17 +17,21 @@ from keras_graft.recognition.retrieval import retrieval_scores
 
 _RANKS = 50
 _NEAREST = 10
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem;
-       margin: 2rem auto; padding: 0 1rem; color: #222; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .35rem;
-       text-align: center; font-size: .8rem; }
-td img { display: block; height: 72px; min-width: 30px;
-         image-rendering: pixelated; border: 4px solid #888; }
-td.right img { border-color: #2a8c3c; } td.wrong img { border-color: #c8372d; }
-img.figure { max-width: 100%; }
+# Of the ranked lists, wherever they are shown.
+RANKED_STYLE = """
+table.ranked td, table.ranked th { padding: .2rem .35rem;
+       text-align: center; font-size: .8rem; border: none; }
+table.ranked img { display: block; height: 72px; min-width: 30px;
+       image-rendering: pixelated; border: 4px solid #888; }
+table.ranked td.right img { border-color: #2a8c3c; }
+table.ranked td.wrong img { border-color: #c8372d; }
 """
+_STYLE = f"""
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem;
+       margin: 2rem auto; padding: 0 1rem; color: #222; }}
+h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; margin-top: 2rem; }}
+table {{ border-collapse: collapse; }} img.figure {{ max-width: 100%; }}
+{RANKED_STYLE}"""
 
 
 def retrieval_report(
@@ -58,6 +62,38 @@ def retrieval_report(
         ValueError: As `retrieval_metrics`, and if `shown` is less than 1.
         MissingPackageError: If Matplotlib or Pillow is not installed.
     """
+    title = html.escape(title)
+    sections = retrieval_sections(
+        query, gallery, query_embeddings, gallery_embeddings, shown
+    )
+    body = "\n".join([f"<h1>{title}</h1>", *sections])
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{title}</title><style>{_STYLE}</style></head>"
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def retrieval_sections(
+    query: LabelledImages,
+    gallery: LabelledImages,
+    query_embeddings: np.ndarray,
+    gallery_embeddings: np.ndarray,
+    shown: int = 12,
+) -> list[str]:
+    """What `retrieval_report` has below its title, for a page of one's own.
+
+    Args:
+        query: As for `retrieval_report`, like `gallery`, `query_embeddings`,
+            `gallery_embeddings` and `shown`.
+
+    Returns:
+        Pieces of HTML; `RANKED_STYLE` is the style of their table.
+
+    Raises:
+        ValueError: As `retrieval_report`.
+        MissingPackageError: Likewise.
+    """
     packages.require(
         "A retrieval report", (*packages.PICTURES, *packages.IMAGE_FILES)
     )
@@ -73,34 +109,25 @@ def retrieval_report(
     lists = ranked_lists(*sides, count=_NEAREST)
     means = scores.means()
     counted = int((scores.num_matches > 0).sum())
-    title = html.escape(title)
-    body = "\n".join(
-        [
-            f"<h1>{title}</h1>",
-            f"<p>mAP <b>{means['mAP']:.4f}</b>, rank 1 "
-            f"<b>{means['rank_1']:.4f}</b>, rank 5 {means['rank_5']:.4f}, "
-            f"rank 10 {means['rank_10']:.4f}, mINP {means['mINP']:.4f}: "
-            f"{counted} queries in {len(gallery)} images.</p>",
-            "<h2>Ranked lists</h2>",
-            "<p>A query (grey) and the ten nearest images, right ones green, "
-            "wrong ones red, from the worst to the best average precision "
-            "(AP) in even steps. Number below an image: its identity. Images "
-            "that a metric leaves out are left out.</p>",
-            _table(query, gallery, scores, lists, shown),
-            "<h2>CMC curve</h2>",
-            "<p>Share of queries with a right image among the first k.</p>",
-            _figure(_cmc, scores),
-            "<h2>Distances</h2>",
-            "<p>Cosine distances of queries and gallery, within an identity "
-            "and between two. The less they overlap, the better.</p>",
-            _figure(_distances, lists),
-        ]
-    )
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f"<body>\n{body}\n</body></html>\n"
-    )
+    return [
+        f"<p>mAP <b>{means['mAP']:.4f}</b>, rank 1 "
+        f"<b>{means['rank_1']:.4f}</b>, rank 5 {means['rank_5']:.4f}, "
+        f"rank 10 {means['rank_10']:.4f}, mINP {means['mINP']:.4f}: "
+        f"{counted} queries in {len(gallery)} images.</p>",
+        "<h2>Ranked lists</h2>",
+        "<p>A query (grey) and the ten nearest images, right ones green, "
+        "wrong ones red, from the worst to the best average precision "
+        "(AP) in even steps. Number below an image: its identity. Images "
+        "that a metric leaves out are left out.</p>",
+        _table(query, gallery, scores, lists, shown),
+        "<h2>CMC curve</h2>",
+        "<p>Share of queries with a right image among the first k.</p>",
+        _figure(_cmc, scores),
+        "<h2>Distances</h2>",
+        "<p>Cosine distances of queries and gallery, within an identity "
+        "and between two. The less they overlap, the better.</p>",
+        _figure(_distances, lists),
+    ]
 
 
 def _table(query, gallery, scores: RetrievalScores, lists: RankedLists, shown):
@@ -115,7 +142,8 @@ def _table(query, gallery, scores: RetrievalScores, lists: RankedLists, shown):
                 cells.append(_cell(gallery, place, kind, gallery.ids[place]))
         rows.append(f"<tr>{''.join(cells)}</tr>")
     numbers = "".join(f"<th>{k}</th>" for k in range(1, _NEAREST + 1))
-    return f"<table><tr><th>query</th>{numbers}</tr>{''.join(rows)}</table>"
+    head = f"<tr><th>query</th>{numbers}</tr>"
+    return f"<table class='ranked'>{head}{''.join(rows)}</table>"
 
 
 def _in_even_steps(precisions: np.ndarray, count: int) -> Sequence[int]:

@@ -16,7 +16,9 @@
 | `strategy` | devices, replicas, precision |
 | `run` | a run from its flags to what trains |
 | `training` | a run that is ready, to its last epoch |
-| `recipe` | settings -> the trainer |
+| `task` | what is of one task alone, and not of every run |
+| `classification`, `recognition` | the tasks |
+| `recipe`, `recognition_recipe` | settings -> the trainer |
 | `networks`, `own_models` | `--model` -> networks; those of one's own |
 | `pretrained`, `freezing` | `--weights`, and which layers learn when |
 | `optimizers` | settings -> the optimizer of each network |
@@ -33,8 +35,8 @@
 | `shipped_mean` | the mean of all networks, where that ships |
 | `finish` | the end of a run: what is shipped, and what is said about it |
 | `exports`, `export_runtimes` | `--export`: other formats, checked |
-| `results` | `results.json` and the closing summary |
-| `model_card` | `card.md`: what ships, for model hubs |
+| `results`, `retrieval_results` | `results.json` and the closing summary |
+| `model_card`, `embedding_card` | `card.md`: what ships, for model hubs |
 | `answers`, `answer_sections` | what the shipped network answers, shown |
 | `run_report` | `report.html` and its pictures |
 

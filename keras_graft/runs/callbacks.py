@@ -5,21 +5,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_graft import data
 from keras_graft import grafting
 from keras_graft.diagnosis import InvalidFilterMonitor
 from keras_graft.diagnosis.distance import DistanceMonitor
 from keras_graft.diagnosis.divergence import DivergenceMonitor
 from keras_graft.flags import flags_text
-from keras_graft.runs.batches import TrainingData
-from keras_graft.runs.batches import evaluation_data
-from keras_graft.runs.batches import monitored_split
 from keras_graft.runs.freezing import unfreeze_epoch
 from keras_graft.runs.optimizers import swa_start
 from keras_graft.runs.progress import Progress
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.run_logs import CoefficientLogger
 from keras_graft.runs.run_logs import HistoryLogger
+from keras_graft.runs.task import Task
 from keras_graft.runs.trackers import make_trackers
 from keras_graft.swa import StochasticWeightAveraging
 
@@ -64,34 +61,31 @@ def _half_life(settings):
 
 
 def make_callbacks(
-    settings: Any,
-    splits: data.Splits,
+    task: Task,
     directory: RunDirectory,
     graft: grafting.GraftCallback | None,
-    steps: int,
     writes: bool = True,
 ) -> tuple[list[keras.callbacks.Callback], InvalidFilterMonitor]:
     """Everything that watches or steers a run.
 
     Args:
-        settings: The run's flags.
-        splits: Its images.
+        task: What the run is for.
         directory: Its folder.
         graft: The callback that grafts, or None.
-        steps: Steps in an epoch.
         writes: Whether this process writes into the folder, and shows how
             far the run is.
 
     Returns:
         The callbacks, and the one among them that counts filters.
     """
+    settings = task.settings
     monitor = InvalidFilterMonitor(threshold=settings.invalid_threshold)
     callbacks: list = [] if graft is None else [graft]
-    callbacks.append(monitor)
+    callbacks += [*task.judges(), monitor]
     if settings.early_stopping is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                "val_accuracy",
+                f"val_{task.score}",
                 mode="max",
                 patience=settings.early_stopping,
                 # While layers are frozen, there is more to come.
@@ -99,8 +93,8 @@ def make_callbacks(
             )
         )
     if settings.num_networks > 1:
-        images = monitored_split(splits).images[:_DIVERGENCE_IMAGES]
-        callbacks.append(DivergenceMonitor(images))
+        images, output = task.compared_on(_DIVERGENCE_IMAGES)
+        callbacks.append(DivergenceMonitor(images, output=output))
     if settings.num_networks > 1 and settings.weights is not None:
         callbacks.append(DistanceMonitor())
     if not writes:
@@ -109,25 +103,23 @@ def make_callbacks(
     if graft is not None:
         callbacks.append(CoefficientLogger(graft, directory.coefficients))
     callbacks += make_trackers(settings, directory, flags_text(settings))
-    callbacks.append(Progress(settings.epochs, steps))
+    callbacks.append(
+        Progress(settings.epochs, task.steps_per_epoch, score=task.score)
+    )
     return callbacks, monitor
 
 
 def make_swa_callback(
-    settings: Any,
-    splits: data.Splits,
-    batches: TrainingData,
-    graft: grafting.GraftCallback | None,
+    task: Task, graft: grafting.GraftCallback | None
 ) -> StochasticWeightAveraging | None:
     """The weight averaging that the settings ask for, or None.
 
     Args:
-        settings: The run's flags.
-        splits: Its images.
-        batches: Its training data; an epoch of it is what the statistics of
-            BatchNormalization are computed from.
+        task: What the run is for; an epoch of its training data is what the
+            statistics of BatchNormalization are computed from.
         graft: The callback that grafts, or None.
     """
+    settings = task.settings
     start = swa_start(settings)
     if start is None:
         return None
@@ -143,18 +135,18 @@ def make_swa_callback(
     return StochasticWeightAveraging(
         # One epoch at least, however few there are.
         min(start, settings.epochs - 1),
-        lambda: statistics_images(batches),
+        lambda: statistics_images(task.training_data),
         settings.batch_size,
         together,
-        evaluation_data(settings, splits, monitored_split(splits)),
+        task.validation_data(),
     )
 
 
-def statistics_images(batches: TrainingData) -> np.ndarray:
+def statistics_images(batches: Any) -> np.ndarray:
     """An epoch of images as trained on, for BatchNormalization's statistics.
 
     Args:
-        batches: The run's training data.
+        batches: The run's training data, as `Task.training_data` has it.
 
     Returns:
         Images, as many as take 1 GiB at most.

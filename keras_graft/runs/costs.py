@@ -61,7 +61,7 @@ class NetworkSize:
 
 
 def size_of(network: keras.Model) -> NetworkSize:
-    """The size of a built model with one output."""
+    """The size of a built model with one output, or one named `logits`."""
     layers = [layer for _, layer in leaf_layers(network)]
     norms = [
         layer
@@ -70,11 +70,14 @@ def size_of(network: keras.Model) -> NetworkSize:
     ]
     parameters = _count(network.trainable_variables)
     total = _count(network.weights)
+    logits = network.output
+    if isinstance(logits, dict):
+        logits = logits["logits"]
     return NetworkSize(
         parameters=parameters,
         statistics=total - parameters,
         normalised_channels=sum(layer.moving_mean.shape[0] for layer in norms),
-        classes=int(network.output.shape[-1]),
+        classes=int(logits.shape[-1]),
         # What comes out of a normalisation is not kept: the activation after
         # it is.
         activations=sum(

@@ -1,19 +1,13 @@
 """The end of a run: what is shipped, and what is said about it."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from keras_graft.diagnosis import InvalidFilterMonitor
-from keras_graft.runs import model_card
 from keras_graft.runs import results
 from keras_graft.runs import run_report
-from keras_graft.runs.answers import ask
-from keras_graft.runs.batches import TrainingData
-from keras_graft.runs.batches import resizing
 from keras_graft.runs.exports import left_over
-from keras_graft.runs.exports import write_exports
 from keras_graft.runs.shipped_mean import shipped_mean
 from keras_graft.runs.whole_files import save_network
 from keras_graft.runs.whole_files import write_atomically
@@ -28,26 +22,21 @@ def finish(
     seconds: float,
     notes: Sequence[str],
     swa: StochasticWeightAveraging | None,
-    data: TrainingData,
 ) -> None:
     """Writes the run directory of a run that is trained.
 
     Args:
-        job: The run: its settings, flags' text, directory, images, trainer
-            and graft.
+        job: The run: its task, flags' text, directory, trainer and graft.
         monitor: Has counted filters before the training.
-        test_logs: What the trainer's `evaluate` said of the test split.
+        test_logs: What the task's `tested` said.
         seconds: Of training.
         notes: Sentences for the protocol.
         swa: The weight averaging, or None.
-        data: The batches that were trained on.
     """
-    directory, trainer = job.directory, job.trainer
-    shipped, mean_accuracy = trainer.best_network, None
-    if job.settings.ship == "mean":
-        shipped, mean_accuracy = shipped_mean(
-            job.settings, job.splits, trainer, data
-        )
+    task, directory, trainer = job.task, job.directory, job.trainer
+    network, mean_logs = trainer.best_network, None
+    if task.settings.ship == "mean":
+        network, mean_logs = shipped_mean(task, trainer)
     measured = results.Measured(
         history=results.read_history(directory.history),
         selected=trainer.networks.index(trainer.best_network),
@@ -58,25 +47,20 @@ def finish(
         seconds=seconds,
         notes=notes,
         averaged=0 if swa is None else max(swa.num_epochs),
-        mean_accuracy=mean_accuracy,
+        mean_logs=mean_logs,
         weights_digest=job.digests.get("weights"),
     )
-    found = results.run_results(job.settings, job.splits, measured)
+    shipped = task.shipped(network)
+    found = task.results(measured, shipped)
     files = directory.networks(trainer.num_networks)
-    for network, file in zip(trainer.networks, files, strict=True):
-        save_network(network, file)
+    for one, file in zip(trainer.networks, files, strict=True):
+        save_network(one, file)
     save_network(shipped, directory.shipped)
-    if found.class_names is not None:
-        about = {
-            "class_names": found.class_names,
-            **resizing(job.settings),
-        }
+    about = task.beside_shipped(found)
+    if about is not None:
         write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
-    formats = job.settings.export
-    found = dataclasses.replace(
-        found, exports=write_exports(formats, directory, job.splits)
-    )
-    for path in left_over(formats, directory):
+    found = task.exported(found, directory)
+    for path in left_over(task.settings.export, directory):
         print(
             f"{path.name} is from an earlier end of this run, and left as it "
             "is: --export does not name it."
@@ -84,16 +68,11 @@ def finish(
     coefficients = {}
     if job.graft is not None:
         coefficients = run_report.read_coefficients(directory.coefficients)
-    answers = ask(shipped, job.splits.test, job.splits.num_classes)
-    page = run_report.report_html(
-        found, measured.history, coefficients, job.flags_text, answers
-    )
+    page = task.report(found, measured, coefficients, job.flags_text, shipped)
     write_atomically(directory.report, page)
-    write_atomically(directory.card, model_card.card(found, job.settings))
+    write_atomically(directory.card, task.card(found))
     # Last: a run with this file is finished.
     write_atomically(directory.results, found.to_json())
-    summary = results.summary(
-        found, monitor.before, directory.shipped, measured.averaged
-    )
+    summary = task.summary(found, measured, monitor.before, directory.shipped)
     print(printable(summary, kept="\n"))
     print(f"\n  report            {printable(str(directory.report))}")

@@ -18,7 +18,7 @@ from keras_graft.runs.results import RunResults
 from keras_graft.structure.printable import printable
 from keras_graft.version import __version__
 
-_TO_FILL_IN = "to fill in"
+TO_FILL_IN = "to fill in"
 
 
 def card(results: RunResults, settings: Any) -> str:
@@ -31,47 +31,65 @@ def card(results: RunResults, settings: Any) -> str:
     Returns:
         Text that is the same for the same run, wherever it was trained.
     """
-    dataset = _dataset(settings.dataset)
-    model = _model(settings.model)
+    dataset = dataset_name(settings.dataset)
+    model = model_name(settings.model)
     results = dataclasses.replace(results, model=model)
     settings = settings._replace(model=model)
     parts = [
         _front_matter(results, dataset),
-        f"# {_plain(model)} on {_plain(dataset)}",
+        f"# {plain(model)} on {plain(dataset)}",
         _introduction(results, settings),
         "## Use\n\n" + _use(results),
         "## Data\n\n" + _data(results, settings, dataset),
-        "## Procedure\n\n" + _procedure(settings, dataset),
+        "## Procedure\n\n" + procedure(settings, dataset),
         "## Accuracy\n\n" + _accuracy(results),
         *_exports(results),
-        "## Licence\n\n"
-        f"- Of this model: {_TO_FILL_IN}\n"
-        f"- Of the images that it was trained on: {_TO_FILL_IN}\n",
+        licence(),
     ]
     return "\n\n".join(parts)
 
 
-def _dataset(name):
-    """The name without the place of a folder."""
+def licence() -> str:
+    """The section that a person has to fill in."""
+    return (
+        "## Licence\n\n"
+        f"- Of this model: {TO_FILL_IN}\n"
+        f"- Of the images that it was trained on: {TO_FILL_IN}\n"
+    )
+
+
+def licence_lines() -> list[str]:
+    """The licence in the front matter, for a person to fill in."""
+    return [
+        f"license: other  # {TO_FILL_IN}: a hub's short name, or these:",
+        f"license_name: {TO_FILL_IN}",
+        f"license_link: {TO_FILL_IN}",
+    ]
+
+
+def dataset_name(name: str) -> str:
+    """The name of a dataset without the place of a folder."""
     source, colon, path = name.partition(":")
     return printable(f"{source}:{os.path.basename(path)}" if colon else name)
 
 
-def _model(name):
-    return _file_name(name) if name.endswith(".keras") else _dataset(name)
+def model_name(name: str) -> str:
+    """The name of an architecture without the place of a file."""
+    return _file_name(name) if name.endswith(".keras") else dataset_name(name)
 
 
 def _file_name(path):
     return printable(os.path.basename(path))
 
 
-def _plain(text):
+def plain(text: str) -> str:
     """A name that Markdown shows as it is."""
     shown = printable(text)
     return "".join(f"\\{c}" if c in "\\`*_[]<>#|&" else c for c in shown)
 
 
-def _quoted(text):
+def quoted(text: str) -> str:
+    """A text as YAML takes any."""
     return json.dumps(printable(text), ensure_ascii=False)
 
 
@@ -83,18 +101,16 @@ def _front_matter(results, dataset):
             "library_name: keras",
             "pipeline_tag: image-classification",
             "tags: [keras, keras_graft, image-classification]",
-            f"license: other  # {_TO_FILL_IN}: a hub's short name, or these:",
-            f"license_name: {_TO_FILL_IN}",
-            f"license_link: {_TO_FILL_IN}",
+            *licence_lines(),
             "metrics: [accuracy]",
             "model-index:",
-            f"  - name: {_quoted(name)}",
+            f"  - name: {quoted(name)}",
             "    results:",
             "      - task:",
             "          type: image-classification",
             "        dataset:",
-            f"          name: {_quoted(dataset)}",
-            f"          type: {_quoted(dataset)}",
+            f"          name: {quoted(dataset)}",
+            f"          type: {quoted(dataset)}",
             "          split: test",
             "        metrics:",
             "          - type: accuracy",
@@ -144,24 +160,29 @@ def _use(results):
         lines.append(f"class numbers, 0 to {results.output['classes'] - 1}.")
     else:
         lines += [
-            f"{i}. {_plain(name)}" for i, name in enumerate(results.class_names)
+            f"{i}. {plain(name)}" for i, name in enumerate(results.class_names)
         ]
     return "\n".join(lines)
 
 
 def _data(results, settings, dataset):
     shape = "x".join(map(str, results.input["shape"]))
-    text = f"{_plain(dataset)}, as images of {shape} (height, width, channels)."
+    text = f"{plain(dataset)}, as images of {shape} (height, width, channels)."
     if source_of(settings.dataset) in IMAGE_SOURCES:
         text += f" Brought to that size by `--resize={settings.resize}`"
         if augment_steps(settings.augment).crop == "resized_crop":
             text += ", to train on by random parts of them"
         text += "."
-    return text + f"\n\nWhere the images are from, and of what: {_TO_FILL_IN}."
+    return text + f"\n\nWhere the images are from, and of what: {TO_FILL_IN}."
 
 
-def _procedure(settings, dataset):
-    # Without what says where things lie on the machine that trained it.
+def procedure(settings: Any, dataset: str) -> str:
+    """The flags, without what says where things lie on a machine.
+
+    Args:
+        settings: The run's flags.
+        dataset: What `dataset_name` returned.
+    """
     public = settings._replace(
         workdir=None,
         data_dir=None,
@@ -169,6 +190,7 @@ def _procedure(settings, dataset):
         teachers=tuple(map(_file_name, settings.teachers)),
         initial_network=settings.initial_network
         and _file_name(settings.initial_network),
+        judged_on=settings.judged_on and dataset_name(settings.judged_on),
         weights=settings.weights and _file_name(settings.weights),
     )
     text = flags.flags_text(public)
@@ -188,7 +210,7 @@ def _accuracy(results):
             "| --- | --- |",
             *rows,
             "",
-            f"One run, seed {results.seed}. {_plain(results.protocol)}",
+            f"One run, seed {results.seed}. {plain(results.protocol)}",
         ]
     )
 

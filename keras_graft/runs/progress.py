@@ -13,12 +13,6 @@ from keras_graft.trainer.callback_order import Stage
 from keras_graft.trainer.callback_order import StagedCallback
 
 _COLUMNS = 100
-_NUMBERS = {
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "val_accuracy": "validation",
-    "val_ensemble_accuracy": "ensemble",
-}
 
 
 class Progress(StagedCallback):
@@ -31,14 +25,22 @@ class Progress(StagedCallback):
         epochs: Epochs of the run.
         steps: Steps in an epoch.
         file: Where to write. Defaults to standard error.
+        score: The log that networks are judged by. Defaults to
+            `"accuracy"`.
     """
 
     stage = Stage.LOG
 
-    def __init__(self, epochs, steps, file=None):
+    def __init__(self, epochs, steps, file=None, score="accuracy"):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
+        self._numbers = {
+            "loss": "loss",
+            score: score,
+            f"val_{score}": "validation",
+            f"val_ensemble_{score}": "ensemble",
+        }
         self._file = file or sys.stderr
         self._bar = None
         self._epoch = 0
@@ -75,7 +77,7 @@ class Progress(StagedCallback):
         self.clear()
         numbers = "".join(
             f"  {name} {_short(logs[key])}"
-            for key, name in _NUMBERS.items()
+            for key, name in self._numbers.items()
             if key in logs
         )
         self._file.write(f"{self._name()}{numbers}\n")

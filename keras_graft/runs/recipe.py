@@ -1,5 +1,6 @@
 """From settings to what trains: networks, optimizers, data, callbacks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import keras
 from keras_graft import data
 from keras_graft.distillation import MutualDistillation
 from keras_graft.distillation import TeacherDistillation
+from keras_graft.distillation.term import DistillationTerm
 from keras_graft.runs import freezing
 from keras_graft.runs import pretrained
 from keras_graft.runs.batches import one_hot_labels
@@ -22,30 +24,54 @@ from keras_graft.trainer import GraftTrainer
 
 def make_trainer(settings: Any, splits: data.Splits) -> GraftTrainer:
     """Builds networks and optimizers, in the current strategy's scope."""
+    networks = made_networks(
+        settings,
+        splits.num_classes,
+        tuple(splits.train.images.shape[1:]),
+        (splits.pixel_mean, splits.pixel_std),
+    )
+    if settings.initial_network is not None:
+        begin_with(networks, settings.initial_network)
+    freezing.freeze(networks, settings)
+    return trainer_of(
+        settings,
+        networks,
+        distillation(settings, lambda path: _teacher(path, splits)),
+        steps_per_epoch(settings, splits),
+        **_compiled(settings),
+    )
+
+
+def made_networks(
+    settings: Any,
+    num_classes: int,
+    image_shape: tuple[int, ...],
+    pixels: tuple,
+) -> list[keras.Model]:
+    """Classifying networks, with the weights that `--weights` names.
+
+    Args:
+        settings: The run's flags.
+        num_classes: Number of logits.
+        image_shape: Shape of an image.
+        pixels: Mean and standard deviation of the pixels, by channel, where
+            the weights come without them.
+    """
     source, statistics = None, None
     if (settings.weights or "").endswith(".keras"):
         source = load(settings.weights, "weights")
         statistics = pretrained.pixel_statistics(source)
     networks = build(
         settings.model,
-        splits.num_classes,
-        tuple(splits.train.images.shape[1:]),
+        num_classes,
+        image_shape,
         [network_seed(settings.seed, k) for k in range(settings.num_networks)],
-        *(statistics or (splits.pixel_mean, splits.pixel_std)),
+        *(statistics or pixels),
         settings.weights,
     )
     if source is not None:
         pretrained.begin_with(networks, source, settings.weights)
-    if settings.initial_network is not None:
-        _begin_with(networks, settings.initial_network)
-    freezing.freeze(networks, settings)
-    trainer = GraftTrainer(
-        networks,
-        distillation=_terms(settings, splits),
-        accelerate=True if settings.recompute else "no_recompute",
-    )
-    _compile(trainer, settings, splits)
-    return trainer
+    return networks
 
 
 def unfreeze(trainer: GraftTrainer, settings: Any, splits: data.Splits) -> None:
@@ -61,27 +87,74 @@ def unfreeze(trainer: GraftTrainer, settings: Any, splits: data.Splits) -> None:
         for variable in trainer.health.variables
     ]
     freezing.unfreeze(trainer.networks, settings)
+    steps = steps_per_epoch(settings, splits)
     with trainer.distribute_strategy.scope():
-        _compile(trainer, settings, splits, settings.unfreeze_epoch)
+        _compile(
+            trainer,
+            settings,
+            steps,
+            settings.unfreeze_epoch,
+            **_compiled(settings),
+        )
     # Compiling takes every network for live.
     for variable, value in health:
         variable.assign(value)
 
 
-def _compile(trainer, settings, splits, done=0):
+def _compiled(settings):
+    return {
+        "loss": loss(one_hot_labels(settings), settings.label_smoothing),
+        "metrics": ["accuracy"],
+    }
+
+
+def trainer_of(
+    settings: Any,
+    networks: list[keras.Model],
+    terms: list[DistillationTerm],
+    steps: int,
+    monitor: str = "val_accuracy",
+    **compiled: Any,
+) -> GraftTrainer:
+    """Puts networks together, with the optimizers that the settings ask for.
+
+    Args:
+        settings: The run's flags.
+        networks: The networks.
+        terms: What they learn beside the labels.
+        steps: Steps in an epoch.
+        monitor: The log that the shipped network is chosen by.
+        **compiled: What the trainer is compiled with: loss and metrics.
+    """
+    trainer = GraftTrainer(
+        networks,
+        distillation=terms,
+        monitor=monitor,
+        accelerate=True if settings.recompute else "no_recompute",
+    )
+    _compile(trainer, settings, steps, **compiled)
+    return trainer
+
+
+def _compile(trainer, settings, steps, done=0, **compiled):
     trainer.compile(
-        optimizer=make_optimizers(
-            settings, trainer.networks, steps_per_epoch(settings, splits), done
-        ),
-        loss=loss(one_hot_labels(settings), settings.label_smoothing),
-        metrics=["accuracy"],
+        optimizer=make_optimizers(settings, trainer.networks, steps, done),
         steps_per_execution=settings.steps_per_execution,
         jit_compile="auto" if settings.jit is None else settings.jit,
+        **compiled,
     )
 
 
-def _begin_with(networks, path):
-    """Gives networks the weights of a saved one."""
+def begin_with(networks: list[keras.Model], path: str) -> None:
+    """Gives networks the weights of a saved one.
+
+    Args:
+        networks: The networks.
+        path: What `--initial_network` named.
+
+    Raises:
+        RunError: If it is of another architecture.
+    """
     initial = load(path, "initial_network")
     differences = structure_differences([networks[0], initial])
     if differences:
@@ -108,8 +181,16 @@ def loss(one_hot: bool = False, smoothing: float = 0.0) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _terms(settings, splits):
-    terms = []
+def distillation(
+    settings: Any, teacher_of: Callable[[str], keras.Model]
+) -> list[DistillationTerm]:
+    """What the networks learn from each other's logits and from teachers'.
+
+    Args:
+        settings: The run's flags.
+        teacher_of: Loads a file of `--teachers`.
+    """
+    terms: list[DistillationTerm] = []
     if settings.mutual_weight and settings.num_networks > 1:
         terms.append(
             MutualDistillation(
@@ -120,7 +201,7 @@ def _terms(settings, splits):
     if settings.teachers and settings.teacher_weight:
         terms.append(
             TeacherDistillation(
-                [_teacher(path, splits) for path in settings.teachers],
+                [teacher_of(path) for path in settings.teachers],
                 temperature=settings.teacher_temperature,
                 weight=settings.teacher_weight,
             )

@@ -6,7 +6,9 @@ import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
+from typing import ClassVar
 
+from keras_graft.data.names import SCORES
 from keras_graft.runs.csv_tables import table_of
 
 # By whether there is a validation split; what was chosen stands in the gaps.
@@ -20,17 +22,15 @@ _PROTOCOL = {
         "paper. {accuracy} is optimistic."
     ),
 }
-_AVERAGED = (
+AVERAGED = (
     "The networks are averages of their weights over the last {} epochs; "
     "best_epoch and the history are of the weights before averaging."
 )
-_MEAN = (
+SHIPS_MEAN = (
     "What is shipped is the mean of all live networks' weights; none of them "
     "was chosen."
 )
-_STOPPED = (
-    "Stopped after {} epochs: the validation accuracy had not risen for {}."
-)
+STOPPED = "Stopped after {} epochs: the validation {} had not risen for {}."
 _NO_BEST = "No accuracy of network_{} is a number, so that best_epoch is null."
 # Stands for the name of the shipped network.
 MEAN = "mean"
@@ -85,6 +85,9 @@ class Export:
 @dataclasses.dataclass(frozen=True)
 class RunResults:
     """The content of `results.json`; docs/command_line.md has the contract."""
+
+    score: ClassVar[str] = SCORES["classification"]
+    ensemble: ClassVar[str] = "the mean of their probabilities"
 
     dataset: str
     model: str
@@ -147,7 +150,7 @@ class Measured:
         notes: Sentences about what was out of the ordinary.
         averaged: Number of last epochs whose weights were averaged; 0: the
             weights are those of the last epoch.
-        mean_accuracy: Test accuracy of the mean of all networks, if that is
+        mean_logs: Test logs of the mean of all networks, if that is
             shipped; else None.
         weights_digest: SHA-256 of the file that the networks began with, if
             there was one.
@@ -162,7 +165,7 @@ class Measured:
     seconds: float
     notes: Sequence[str] = ()
     averaged: int = 0
-    mean_accuracy: float | None = None
+    mean_logs: dict[str, float] | None = None
     weights_digest: str | None = None
 
 
@@ -195,14 +198,17 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         )
         for k in range(settings.num_networks)
     ]
-    notes = [_AVERAGED.format(averaged)] if averaged else []
+    notes = [AVERAGED.format(averaged)] if averaged else []
     if best is None:
         notes = [*notes, _NO_BEST.format(selected)]
     if done < settings.epochs:
-        notes = [*notes, _STOPPED.format(done, settings.early_stopping)]
-    ships_mean = measured.mean_accuracy is not None
+        notes = [
+            *notes,
+            STOPPED.format(done, "accuracy", settings.early_stopping),
+        ]
+    ships_mean = measured.mean_logs is not None
     if ships_mean:
-        notes = [_MEAN, *notes]
+        notes = [SHIPS_MEAN, *notes]
     notes = [_protocol(validated, single, ships_mean), *notes]
     return RunResults(
         dataset=settings.dataset,
@@ -215,7 +221,9 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
         selected=MEAN if ships_mean else f"network_{selected}",
         selected_by="val_accuracy" if validated else "test_accuracy",
         test_accuracy=(
-            measured.mean_accuracy if ships_mean else accuracies[selected]
+            measured.mean_logs["accuracy"]
+            if measured.mean_logs
+            else accuracies[selected]
         ),
         best_epoch=best,
         best_epoch_test_accuracy=(

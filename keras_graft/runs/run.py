@@ -70,30 +70,25 @@ def run(settings, signals, cluster=None, owns_process=False, watchers=()):
         teamwork.team(team, settings, signals) as watch,
         out_of_memory_named(settings),
     ):
-        splits = _splits(settings)
-        image_table.refuse_other_images(directory.images, splits.files)
-        teamwork.refuse_other_runs(strategy, flags_text, splits)
+        task = _task(settings, cluster)
+        image_table.refuse_other_images(directory.images, task.files)
+        teamwork.refuse_other_runs(strategy, flags_text, task)
         hosts = 1 if cluster is None else cluster.size
         replicas = devices.replicas_of_a_host(
             settings.strategy, settings.replicas
         )
         digests = given_files.digests_of(settings)
         given_files.refuse_other_files(directory.given, settings, digests)
-        trainer, graft, steps = _make(
-            settings, splits, strategy, hosts * replicas
-        )
+        trainer, graft = _make(task, strategy, hosts * replicas)
         if settings.plan:
-            _print_plan(settings, splits, trainer, steps, replicas, hosts)
+            _print_plan(task, trainer, replicas, hosts)
             return DONE
-        _print_start(
-            settings, splits, steps, devices.describe_devices(strategy)
-        )
+        _print_start(task, devices.describe_devices(strategy))
         job = Job(
-            settings,
+            task,
             flags_text,
             signals,
             directory,
-            splits,
             digests,
             trainer,
             graft,
@@ -125,67 +120,69 @@ def _refuse_absent_packages(settings):
         raise RunError(str(error)) from error
 
 
-def _make(settings, splits, strategy, num_devices):
-    from keras_graft.runs import recipe
+def _make(task, strategy, num_devices):
     from keras_graft.runs import strategy as devices
-    from keras_graft.runs.batches import check_division
-    from keras_graft.runs.batches import steps_per_epoch
     from keras_graft.runs.callbacks import make_graft_callback
 
     try:
-        steps = steps_per_epoch(settings, splits)
-        check_division(settings, steps, num_devices)
+        task.check_division(num_devices)
         with devices.scope_of(strategy):
-            trainer = recipe.make_trainer(settings, splits)
+            trainer = task.make_trainer()
         for term in trainer.distillation:
             term.check()
-        graft = make_graft_callback(settings)
+        graft = make_graft_callback(task.settings)
         if graft is not None:
             graft.check(trainer)
     except ValueError as error:
         raise RunError(str(error)) from error
-    return trainer, graft, steps
+    return trainer, graft
 
 
-def _print_plan(settings, splits, trainer, steps, replicas, hosts):
-    from keras_graft.runs.batches import monitored_split
+def _print_plan(task, trainer, replicas, hosts):
     from keras_graft.runs.run_plan import plan
 
-    evaluated = len(monitored_split(splits))
-    _print_start(settings, splits, steps, f"{hosts} x {replicas} devices")
+    _print_start(task, f"{hosts} x {replicas} devices")
     trainer.optimizer.build_for(trainer.networks)
-    print(plan(settings, trainer, steps, evaluated, replicas, hosts))
+    print(
+        plan(
+            task.settings,
+            trainer,
+            task.steps_per_epoch,
+            task.num_evaluated,
+            replicas,
+            hosts,
+        )
+    )
 
 
-def _splits(settings):
+def _task(settings, cluster):
     from keras_graft import data
-    from keras_graft.runs.batches import load_splits
+    from keras_graft.runs.task import read_task
 
+    if cluster is not None and settings.task != "classification":
+        raise RunError(
+            f"--task={settings.task} is trained on one host, and TF_CONFIG "
+            "names a cluster. Unset it, or give --strategy=mirrored or none."
+        )
     try:
-        return load_splits(settings)
+        return read_task(settings)
     except data.DataUnavailableError as error:
         raise RunError(str(error), DATA_UNAVAILABLE) from error
     except (ValueError, packages.MissingPackageError) as error:
         raise RunError(str(error)) from error
 
 
-def _print_start(settings, splits, steps, devices):
-    validation = 0 if splits.validation is None else len(splits.validation)
+def _print_start(task, devices):
+    settings = task.settings
+    images, *notes = task.described()
     print(
         f"{settings.num_networks} x {settings.model} on {settings.dataset}: "
-        f"{len(splits.train)} training, {validation} validation, "
-        f"{len(splits.test)} test images; {settings.epochs} epochs of {steps} "
+        f"{images}; {settings.epochs} epochs of {task.steps_per_epoch} "
         f"steps; {devices}"
     )
     if settings.weights is not None:
         print(_weights_note(settings))
-    dropped = len(splits.train) - steps * settings.batch_size
-    if settings.steps_per_epoch is None and dropped:
-        print(
-            f"The last {dropped} images of each epoch's order make no whole "
-            "batch and are left out; they differ from epoch to epoch."
-        )
-    for note in splits.notes:
+    for note in notes:
         print(printable(note, kept="\n"))
     if packages.missing(packages.PICTURES):
         print(run_report.NO_PICTURES)

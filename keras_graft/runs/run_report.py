@@ -4,6 +4,8 @@ import base64
 import html
 import io
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from keras_graft.checks import packages
 from keras_graft.runs import answer_sections
@@ -57,20 +59,17 @@ def report_html(
     Returns:
         A page that needs nothing beside it.
     """
-    title = f"{results.num_networks} x {results.model} on {results.dataset}"
     parts = [
-        f"<h1>{html.escape(title)}</h1>",
         f"<p>{_shipped(results)} is shipped: test accuracy "
         f"<b>{results.test_accuracy:.4f}</b> after {results.epochs} epochs "
         f"({results.seconds:.0f} s). {html.escape(results.protocol)}</p>",
         _table(results),
     ]
+    style = ""
     if answers is not None:
         parts += answer_sections.sections(answers, results.class_names)
-    if packages.missing(packages.PICTURES):
-        parts.append(f"<p>{html.escape(NO_PICTURES)}</p>")
-    else:
-        parts += _pictures(results, history, coefficients)
+        style = answer_sections.STYLE
+    parts += training_sections(results, history, coefficients)
     if results.class_names is not None:
         rows = "".join(
             f"<li>{html.escape(n)}</li>" for n in results.class_names
@@ -80,15 +79,47 @@ def report_html(
             f"{len(results.class_names)} names</summary>"
             f"<ol start='0'>{rows}</ol></details>"
         )
-    parts.append(f"<h2>Flags</h2><pre>{html.escape(flags_text)}</pre>")
-    body = "\n".join(parts)
+    title = f"{results.num_networks} x {results.model} on {results.dataset}"
+    return page(title, [*parts, flags_section(flags_text)], style)
+
+
+def page(title: str, parts: Sequence[str], style: str = "") -> str:
+    """A page that needs nothing beside it.
+
+    Args:
+        title: Its title.
+        parts: HTML of what is below the title.
+        style: CSS beside that of every report.
+    """
+    title = html.escape(title)
+    body = "\n".join([f"<h1>{title}</h1>", *parts])
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width'>"
-        f"<title>{html.escape(title)}</title>"
-        f"<style>{_STYLE}{answer_sections.STYLE}</style></head>"
+        f"<title>{title}</title><style>{_STYLE}{style}</style></head>"
         f"<body>\n{body}\n</body></html>\n"
     )
+
+
+def flags_section(flags_text: str) -> str:
+    """The flags of a run."""
+    return f"<h2>Flags</h2><pre>{html.escape(flags_text)}</pre>"
+
+
+def training_sections(
+    results: Any,
+    history: dict[str, list[float]],
+    coefficients: dict[str, dict[int, list[float]]],
+) -> list[str]:
+    """How a training went: pictures, or why there are none.
+
+    Args:
+        results: The run's results.
+        history: As for `report_html`, like `coefficients`.
+    """
+    if packages.missing(packages.PICTURES):
+        return [f"<p>{html.escape(NO_PICTURES)}</p>"]
+    return _pictures(results, history, coefficients)
 
 
 def read_coefficients(
@@ -112,9 +143,9 @@ def read_coefficients(
 def _pictures(results, history, coefficients):
     parts = [
         _section(
-            "Accuracy",
-            _accuracy_figure(results, history),
-            "Of each network and of the mean of their probabilities, on "
+            f"{results.score[0].upper()}{results.score[1:]}",
+            _score_figure(results, history),
+            f"Of each network and of {results.ensemble}, on "
             + ("validation" if _validated(results) else "test")
             + " images.",
         ),
@@ -156,7 +187,7 @@ def _shipped(results):
 
 
 def _validated(results):
-    return results.selected_by == "val_accuracy"
+    return results.selected_by.startswith("val_")
 
 
 def _table(results):
@@ -220,20 +251,21 @@ def _drawable(values):
     return np.where(np.abs(values) < _MOST, values, np.nan)
 
 
-def _accuracy_figure(results, history):
+def _score_figure(results, history):
     figure, axes = _figure()
     for k in range(results.num_networks):
-        _plot(axes, history[f"val_network_{k}_accuracy"], label=f"network_{k}")
+        name = f"val_network_{k}_{results.score}"
+        _plot(axes, history[name], label=f"network_{k}")
     if results.num_networks > 1:
         _plot(
             axes,
-            history["val_ensemble_accuracy"],
+            history[f"val_ensemble_{results.score}"],
             color="black",
             linestyle="dashed",
             label="ensemble",
             lw=1,
         )
-    _by_epoch(axes, "accuracy")
+    _by_epoch(axes, results.score)
     axes.legend(frameon=False)
     return figure
 

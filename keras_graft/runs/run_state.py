@@ -16,6 +16,7 @@ from keras_graft.checkpoint.files import Checkpoint
 from keras_graft.checkpoint.manifest import MAX_EPOCHS
 from keras_graft.checkpoint.strict_json import ContentError
 from keras_graft.checkpoint.strict_json import check
+from keras_graft.data.names import SCORES
 from keras_graft.runs.changed_flags import flag_values
 from keras_graft.runs.changed_flags import repeated_flags
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
@@ -51,7 +52,7 @@ def about_run(found: Checkpoint) -> tuple[About, int]:
         about = check(found.state["about"], About, "about")
         epochs = _epochs_of(about, found.epoch)
         _check_longer(about.longer, found.epoch, epochs)
-        _check_logs(found)
+        _check_logs(found, _score(about))
         _check_scores(found)
     except ContentError as error:
         raise RunError(
@@ -107,16 +108,22 @@ def _check_longer(longer, done, epochs):
         last = at
 
 
-def _check_logs(found):
+def _score(about):
+    """The log that the networks of a run are compared by."""
+    task = flag_values(about.flags).get("task", "classification")
+    return SCORES[task]
+
+
+def _check_logs(found, score):
     history, count = found.state["history"], found.epoch
     networks = range(len(found.state["status"]))
     needed = [
-        log.format(k)
+        log
         for k in networks
-        for log in ("val_network_{}_accuracy", "network_{}_invalid_filters")
+        for log in (f"val_network_{k}_{score}", f"network_{k}_invalid_filters")
     ]
     if len(networks) > 1:
-        needed.append("val_ensemble_accuracy")
+        needed.append(f"val_ensemble_{score}")
     for name in needed:
         values = history.get(name, [])
         if len(values) != count:
@@ -140,12 +147,12 @@ def _check_logs(found):
 
 
 def _check_scores(found):
-    """Of a live network the accuracy of the last epoch is known."""
+    """Of a live network the score of the last epoch is known."""
     scores: Any = found.arrays["trainer/scores"]
     live = np.array([one == "live" for one in found.state["status"]])
     # Asked this way round, since every comparison with NaN is false.
     if not ((scores >= 0) & (scores <= 1))[live].all():
         raise ContentError(
-            f"trainer/scores is {scores.tolist()}; of a live network it is an "
-            "accuracy, from 0 to 1"
+            f"trainer/scores is {scores.tolist()}; of a live network it is "
+            "from 0 to 1"
         )

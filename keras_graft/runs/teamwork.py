@@ -38,13 +38,13 @@ _LOST = (
 _TASK = re.compile(r"/job:(chief|worker)(?:/replica:0)?/task:(\d+)")
 
 
-def refuse_other_runs(strategy: Any, flags_text: str, splits: Any) -> None:
+def refuse_other_runs(strategy: Any, flags_text: str, task: Any) -> None:
     """Refuses workers that would train different things; a collective.
 
     Args:
         strategy: The strategy that the workers share, or None.
         flags_text: This worker's flags as a flagfile.
-        splits: The images that it has read.
+        task: What the run is for, with the images that it has read.
 
     Raises:
         RunError: If workers differ in flags, versions or images.
@@ -56,7 +56,7 @@ def refuse_other_runs(strategy: Any, flags_text: str, splits: Any) -> None:
         "the versions of keras_graft, keras, tensorflow and numpy": _checksum(
             [v for name, v in versions().items() if name != "python"]
         ),
-        "the images and labels": splits.train.checksum(),
+        "the images and labels": task.checksum(),
     }
     found = disagreements(strategy, facts)
     if found:

@@ -12,11 +12,7 @@ from keras_graft.runs import callbacks
 from keras_graft.runs import freezing
 from keras_graft.runs import given_files
 from keras_graft.runs import image_table
-from keras_graft.runs import recipe
 from keras_graft.runs import teamwork
-from keras_graft.runs.batches import TrainingData
-from keras_graft.runs.batches import evaluation_data
-from keras_graft.runs.batches import monitored_split
 from keras_graft.runs.exit_codes import ALL_DIVERGED
 from keras_graft.runs.exit_codes import CHECKPOINT_UNUSABLE
 from keras_graft.runs.exit_codes import RunError
@@ -28,6 +24,7 @@ from keras_graft.runs.progress import bars_cleared
 from keras_graft.runs.resuming import restore
 from keras_graft.runs.run_directory import RunDirectory
 from keras_graft.runs.signals import StopSignals
+from keras_graft.runs.task import Task
 from keras_graft.runs.whole_files import write_atomically
 
 
@@ -36,11 +33,10 @@ class Job:
     """A run that is ready to train.
 
     Attributes:
-        settings: Its flags.
-        flags_text: The same as a flagfile.
+        task: What it is for, with its flags and images.
+        flags_text: The flags as a flagfile.
         signals: A `StopSignals` that is entered.
         directory: Its folder.
-        splits: Its images.
         digests: Of the models that it was given, by flag.
         trainer: Its trainer, compiled.
         graft: The callback that grafts, or None.
@@ -48,11 +44,10 @@ class Job:
         writes: Whether this process writes into the folder.
     """
 
-    settings: Any
+    task: Task
     flags_text: str
     signals: StopSignals
     directory: RunDirectory
-    splits: Any
     digests: dict[str, str]
     trainer: Any
     graft: Any
@@ -72,7 +67,8 @@ def train(job: Job) -> None:
         RunError: If it fails in a known way.
         Interrupted: If a signal ends it.
     """
-    settings, splits, trainer = job.settings, job.splits, job.trainer
+    task, trainer = job.task, job.trainer
+    settings = task.settings
     if job.writes:
         job.directory.remove_stale()
     trained = _train_in_phases(job)
@@ -93,17 +89,10 @@ def train(job: Job) -> None:
             "another --workdir.",
             ALL_DIVERGED,
         )
-    test_logs = trainer.evaluate(
-        evaluation_data(settings, splits, splits.test),
-        verbose=0,
-        return_dict=True,
-    )
+    test_logs = task.tested(trainer)
     for network in trainer.networks:
-        # So that plain Keras can evaluate the file as it is loaded. On every
-        # worker, since it makes variables.
-        network.compile(
-            optimizer="sgd", loss=recipe.loss(), metrics=["accuracy"]
-        )
+        # On every worker, since it makes variables.
+        task.prepare_file(network)
     if job.writes:
         finish(
             job,
@@ -112,7 +101,6 @@ def train(job: Job) -> None:
             trained.seconds,
             trained.notes,
             trained.swa,
-            trained.data,
         )
     teamwork.leave_together(trainer.distribute_strategy)
 
@@ -124,37 +112,36 @@ class _Trained:
     Attributes:
         monitor: The callback that has counted filters.
         swa: That which has averaged weights, or None.
-        data: What was trained on.
         seconds: How long it took.
         notes: Sentences for the protocol of the results.
     """
 
     monitor: Any
     swa: Any
-    data: Any
     seconds: float
     notes: Sequence[str]
 
 
 def _train_in_phases(job):
     """Trains, and where layers are unfrozen goes on as a run that resumes."""
-    settings, splits, trainer = job.settings, job.splits, job.trainer
+    task, trainer = job.task, job.trainer
+    settings = task.settings
     ends = freezing.phases(settings, _epochs_done(job))
     if len(ends) == 1 and freezing.unfreeze_epoch(settings) is not None:
-        recipe.unfreeze(trainer, settings, splits)
+        task.unfreeze(trainer)
     for i, end in enumerate(ends):
         checkpoint, notes = restore(
             settings, job.directory, trainer, job.flags_text, again=i > 0
         )
         if i == 0 and job.writes:
             write_atomically(job.directory.flags, job.flags_text)
-            image_table.write(job.directory.images, splits.files)
+            image_table.write(job.directory.images, task.files)
             given_files.write(job.directory.given, job.digests)
         if end < ends[-1] and checkpoint.epoch == end:
             continue  # What is frozen has been trained around.
         if i > 0:
             print(f"From epoch {ends[0] + 1} on everything learns.")
-            recipe.unfreeze(trainer, settings, splits)
+            task.unfreeze(trainer)
         trained = _fit(job, checkpoint, notes, end)
         if not trainer.health.any_left():
             break
@@ -168,7 +155,7 @@ def _train_in_phases(job):
 
 def _epochs_done(job):
     """Epochs of the newest checkpoint, looked for only where it matters."""
-    if freezing.unfreeze_epoch(job.settings) is None:
+    if freezing.unfreeze_epoch(job.task.settings) is None:
         return 0
     try:
         found = newest_checkpoint(job.directory.checkpoints, print)
@@ -178,25 +165,17 @@ def _epochs_done(job):
 
 
 def _fit(job, checkpoint, notes, epochs):
-    settings, splits, trainer = job.settings, job.splits, job.trainer
-    data = TrainingData(settings, splits)
-    swa = callbacks.make_swa_callback(settings, splits, data, job.graft)
+    task, trainer = job.task, job.trainer
+    swa = callbacks.make_swa_callback(task, job.graft)
     others, monitor = callbacks.make_callbacks(
-        settings,
-        splits,
-        job.directory,
-        job.graft,
-        data.steps_per_epoch,
-        job.writes,
+        task, job.directory, job.graft, job.writes
     )
     with job.signals.deferred(), bars_cleared(others):
         trainer.fit(
-            data,
+            task.training_data,
             epochs=epochs,
             initial_epoch=checkpoint.epoch,
-            validation_data=evaluation_data(
-                settings, splits, monitored_split(splits)
-            ),
+            validation_data=task.validation_data(),
             callbacks=[
                 checkpoint,
                 StopAtSignal(job.signals),
@@ -206,4 +185,4 @@ def _fit(job, checkpoint, notes, epochs):
             ],
             verbose=0,
         )
-    return _Trained(monitor, swa, data, checkpoint.seconds, notes)
+    return _Trained(monitor, swa, checkpoint.seconds, notes)

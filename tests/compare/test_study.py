@@ -1,5 +1,6 @@
 """Arms x seeds -> runs and their flags."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -289,6 +290,13 @@ def test_study_that_cannot_be_meant_is_refused(
     study = make_study(tmp_path, *arguments, **changes)
     with pytest.raises(Exception, match=complaint):
         studies.check(study)
+
+
+def test_study_of_recognition_is_refused(tmp_path):
+    study = make_study(tmp_path)
+    base = study.base._replace(task="recognition")
+    with pytest.raises(ValueError, match="compared by their accuracy"):
+        studies.check(dataclasses.replace(study, base=base))
 
 
 def test_arm_flag_that_is_unknown_is_refused_before_anything_runs(tmp_path):

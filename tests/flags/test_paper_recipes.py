@@ -98,7 +98,7 @@ def paper(name, *arguments):
 
 def test_every_recipe_of_the_paper_is_tested_here():
     recipes = [r for r in flagfiles.recipes() if r.startswith("paper/")]
-    names = [*ARMS, "imagenet_resnet18", "imagenet_resnet50"]
+    names = [*ARMS, "imagenet_resnet18", "imagenet_resnet50", "market1501"]
     assert recipes == sorted(f"paper/{name}.flags" for name in names)
 
 
@@ -194,3 +194,17 @@ def test_reason_can_be_run_with_grafting(name):
     values = paper(name, "--num_networks=2", "--graft")
     assert values.graft
     assert values.num_networks == 2
+
+
+def test_market1501_has_what_the_paper_says_of_recognition():
+    values = paper("market1501")
+    assert values.task == "recognition"
+    assert values.dataset.startswith("market1501:")
+    assert values.validation_fraction == 0.0
+    assert values.epochs == 60
+    assert values.batch_size == 32
+    assert values.learning_rate == 0.1
+    assert values.learning_rate_spread == "ring"
+    assert values.metric_loss == "none"
+    assert values.graft_slope == 500.0
+    assert values.mutual_weight == 0.0

@@ -94,7 +94,7 @@ def test_protocol_says_what_was_chosen_and_nothing_else():
     for validation in (None, object()):
         alone = results_of([0.5], validation=validation)
         assert ": best_epoch was chosen on" in alone.protocol
-        mean = results_of([0.5], 2, validation, mean_accuracy=0.75)
+        mean = results_of([0.5], 2, validation, mean_logs={"accuracy": 0.75})
         assert "best_epoch and the network that it is of" in mean.protocol
         assert "weights; none of them was chosen" in mean.protocol
         for found in (alone, mean):
