@@ -201,6 +201,6 @@ def _weights_note(settings):
     if settings.learning_rate_spread != "none":
         differ.append("learning rates")
     return (
-        f"{note}, and differ by their {', '.join(differ)}: `distance` and "
+        f"{note}, and differ by their {' and '.join(differ)}: `distance` and "
         "`divergence` of history.csv tell how far apart they are."
     )
