@@ -78,12 +78,17 @@ _MODULES = (
 )
 # The classes that a saved file may name.
 _SAVED = {
+    "BackboneRateAdam": "optimizers.backbone_rate",
+    "BackboneRateLion": "optimizers.backbone_rate",
+    "BackboneRateMuon": "optimizers.backbone_rate",
+    "BackboneRateSGD": "optimizers.backbone_rate",
     "BatchHardTriplet": "recognition.losses",
     "CircleLoss": "recognition.losses",
     "CoupledSGD": "optimizers.coupled_sgd",
     "GraftCallback": "grafting",
     "GraftTrainer": "trainer",
     "HeldSchedule": "optimizers.held_schedule",
+    "LaterSchedule": "optimizers.later_schedule",
     "InvalidFilterMonitor": "diagnosis",
     "MutualDistillation": "distillation",
     "PeerFeatureDistillation": "distillation",

@@ -69,6 +69,7 @@ def test_run_directory_holds_what_is_promised(digits_run):
         "model",
         "num_networks",
         "epochs",
+        "trained_epochs",
         "seed",
         "seconds",
         "selected",
@@ -81,6 +82,8 @@ def test_run_directory_holds_what_is_promised(digits_run):
         "input",
         "output",
         "class_names",
+        "weights",
+        "exports",
         "protocol",
     }
     assert results["selected_by"] == "val_accuracy"

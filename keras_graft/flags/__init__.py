@@ -10,6 +10,7 @@
 | `value_types` | what a flag's value may be |
 | `flagfiles` | where a flagfile is found, and what it includes |
 | `command_line` | how a command line is read, and what is refused |
+| `writing` | a flag as a line, all of them as a flagfile or a table |
 
 A command module calls `define()` and hands `parse_or_exit` to absl:
 
@@ -23,13 +24,13 @@ here, in a blink, before anything heavy is imported or any folder is made.
 from keras_graft.flags.command_line import FlagValues
 from keras_graft.flags.command_line import Settings
 from keras_graft.flags.command_line import define
-from keras_graft.flags.command_line import flags_text
 from keras_graft.flags.command_line import given
 from keras_graft.flags.command_line import parse
 from keras_graft.flags.command_line import parse_or_exit
 from keras_graft.flags.command_line import refusal
 from keras_graft.flags.command_line import settings
-from keras_graft.flags.command_line import table
+from keras_graft.flags.writing import flags_text
+from keras_graft.flags.writing import table
 
 __all__ = [
     "FlagValues",

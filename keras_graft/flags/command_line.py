@@ -1,16 +1,11 @@
 """How a command line is read, and what is refused."""
 
-import csv
-import hashlib
-import io
 import os
 import pathlib
-import re
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags as absl_flags
 
@@ -20,33 +15,25 @@ from keras_graft.flags import flagfiles
 from keras_graft.flags import value_types
 from keras_graft.flags.contradictions import refuse_contradictions
 from keras_graft.flags.rules import RULES
+from keras_graft.flags.writing import SPECS
+from keras_graft.flags.writing import line_of
+from keras_graft.flags.writing import name_in
+from keras_graft.flags.writing import run_name
 from keras_graft.structure.printable import printable
-
-_SPECS = {
-    spec.name: spec for specs in definitions.GROUPS.values() for spec in specs
-}
 
 # For those who read flags apart from the command line's.
 FlagValues = absl_flags.FlagValues
 
-Settings = namedtuple("Settings", tuple(_SPECS))
+Settings = namedtuple("Settings", tuple(SPECS))
 Settings.__doc__ = (
     "The value of every flag, frozen. Paths are absolute; lists are tuples, "
     "empty for none."
 )
 
 
-# Where a run lies and how long it is do not make it another run.
-_NOT_IN_A_RUN_NAME = frozenset(
-    "workdir data_dir epochs resume export track plan".split()
-)
-_RUN_NAME_LENGTH = 100
-# What every file system takes as the name of a folder, in bytes, less what a
-# study adds to it.
-_NAME_BYTES = 200
 _LISTS = [
     spec.name
-    for spec in _SPECS.values()
+    for spec in SPECS.values()
     if isinstance(spec.parser, (value_types.ModelFiles, value_types.Choices))
 ]
 # What looks for the files that it names.
@@ -67,7 +54,7 @@ def define(flag_values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     Args:
         flag_values: where to; a fresh `FlagValues` leaves absl's alone.
     """
-    for spec in _SPECS.values():
+    for spec in SPECS.values():
         if spec.parser is None:
             flag = absl_flags.BooleanFlag(spec.name, spec.default, spec.help)
         else:
@@ -83,7 +70,7 @@ def settings(
     flag_values: absl_flags.FlagValues = absl_flags.FLAGS,
 ) -> Settings:
     """Returns the parsed flags as a frozen tuple with names."""
-    values = {name: flag_values[name].value for name in _SPECS}
+    values = {name: flag_values[name].value for name in SPECS}
     for name in _LISTS:
         values[name] = values[name] or ()
     return Settings(**values)
@@ -155,11 +142,11 @@ def given(argv: Sequence[str]) -> set[str]:
         word.lstrip("-").partition("=")[0] == "flagfile" for word in argv[1:]
     )
     return {
-        _name(argument.text)
+        name_in(argument.text)
         for argument in expansion.arguments
         if argument.text.startswith("-")
         and not (unnamed and argument.source is not None)
-    } & set(_SPECS)
+    } & set(SPECS)
 
 
 def _parse_or_help(program: str, expansion: flagfiles.Expansion) -> None:
@@ -194,7 +181,7 @@ def _assign(
         )
     _drop_superseded(expansion.arguments, flag_values)
     if flag_values["workdir"].value is None:
-        name = _run_name(expansion, settings(flag_values))
+        name = run_name(expansion, settings(flag_values))
         flag_values["workdir"].value = value_types.absolute(f"runs/{name}")
     values = settings(flag_values)
     refuse_contradictions(values)
@@ -228,7 +215,7 @@ def _drop_superseded(
     contradicts himself.
     """
     position = {
-        _name(argument.text): index
+        name_in(argument.text): index
         for index, argument in enumerate(arguments)
         if argument.text.startswith("-")
     }
@@ -246,72 +233,12 @@ def _drop_superseded(
             ):
                 default = " (the default)" if cause < 0 else ""
                 raise ValueError(
-                    f"{_text(name, flag_values[name].value)} has no meaning "
-                    f"with {_text(rule.cause, flag_values[rule.cause].value)}"
+                    f"{line_of(name, flag_values[name].value)} has no meaning "
+                    f"with {line_of(rule.cause, flag_values[rule.cause].value)}"
                     f"{default}: {rule.reason}. Leave --{name} out, or "
                     f"change --{rule.cause}."
                 )
             flag_values[name].unparse()
-
-
-def _run_name(expansion: flagfiles.Expansion, values: Settings) -> str:
-    """Returns a folder's name: the flagfile's, and what was changed in it.
-
-    One command always has the same folder, so that it can be resumed, and
-    another one has another. Flags that leave the run what it is do not count.
-    """
-    changed = {
-        _name(argument.text)
-        for argument in expansion.arguments
-        if argument.source is None and argument.text.startswith("-")
-    } - _NOT_IN_A_RUN_NAME
-    parts = [
-        _text(name, value).removeprefix("--")
-        for name, value in values._asdict().items()
-        if name in changed
-    ]
-    suffix = re.sub(r"[^\w.=-]+", "_", "-".join(parts))
-    if len(suffix) > _RUN_NAME_LENGTH:
-        suffix = hashlib.sha256(suffix.encode()).hexdigest()[:12]
-    stem = "".join(
-        c if c.isprintable() else "_" for c in expansion.outer[-1].stem
-    )
-    name = "-".join(filter(None, [stem, suffix]))
-    if len(name.encode()) > _NAME_BYTES:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-        name = f"{stem[:40]}-{digest}"
-    return name
-
-
-def _name(text: str) -> str:
-    """Returns the name of the flag that an argument sets."""
-    name = text.lstrip("-").partition("=")[0]
-    switch = name.removeprefix("no")
-    return name if name in _SPECS or switch not in _SPECS else switch
-
-
-def flags_text(values: Settings) -> str:
-    """Returns a flagfile that repeats a run.
-
-    It holds every flag of this package that is set and has a meaning, one a
-    line, in the order of the groups, whatever its default, but for those that
-    are newer than some runs. Paths are absolute. Parsing it gives `values`
-    again.
-
-    Args:
-        values: the settings of the run.
-    """
-    unused = {
-        name for rule in RULES if rule.applies(values) for name in rule.names
-    }
-    lines = [
-        _text(name, value)
-        for name, value in values._asdict().items()
-        if name not in unused
-        and value not in (None, ())
-        and not (_SPECS[name].quiet and value == _SPECS[name].default)
-    ]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def refusal(name: str, value: str) -> str | None:
@@ -323,7 +250,7 @@ def refusal(name: str, value: str) -> str | None:
         value: As in a flagfile; of a switch `yes` or `no`. Whether files
             exist is not looked at.
     """
-    spec = _SPECS.get(name)
+    spec = SPECS.get(name)
     if spec is None or isinstance(spec.parser, _FILES):
         return None
     if spec.parser is None:
@@ -333,19 +260,6 @@ def refusal(name: str, value: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def _text(name: str, value: Any) -> str:
-    """Returns a flag as it is written on a command line."""
-    if value is None or value == ():
-        return f"no --{name}"
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    if isinstance(value, tuple):
-        row = io.StringIO()
-        csv.writer(row, lineterminator="").writerow(value)
-        value = row.getvalue()
-    return f"--{name}={value}"
 
 
 def table() -> str:

@@ -62,10 +62,10 @@ def retrieval_report(
         ValueError: As `retrieval_metrics`, and if `shown` is less than 1.
         MissingPackageError: If Matplotlib or Pillow is not installed.
     """
-    title = html.escape(title)
     sections = retrieval_sections(
         query, gallery, query_embeddings, gallery_embeddings, shown
     )
+    title = html.escape(title)
     body = "\n".join([f"<h1>{title}</h1>", *sections])
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
