@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_graft.acceleration.switch import combined
 from keras_graft.checks.numbers import is_whole
@@ -277,14 +278,20 @@ def check_terms_ready(terms: Sequence[DistillationTerm], method: str) -> None:
 
 
 def check_outputs(outputs: Sequence[Any]) -> None:
-    """Refuses networks whose outputs differ.
+    """Refuses networks whose outputs differ or are ragged.
 
     Args:
-        outputs: The networks' symbolic outputs.
+        outputs: The networks' outputs, symbolic or not.
 
     Raises:
         ValueError: Naming the shapes.
     """
+    if any(isinstance(o, tf.RaggedTensor) for o in keras.tree.flatten(outputs)):
+        raise ValueError(
+            "The networks give a RaggedTensor, which has no mean over "
+            "networks. Let them end in a dense tensor: `x.to_tensor()`, with "
+            "a mask where the padding is not to count."
+        )
     shapes = [
         keras.tree.map_structure(lambda o: tuple(o.shape[1:]), output)
         for output in outputs

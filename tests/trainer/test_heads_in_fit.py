@@ -309,3 +309,22 @@ def test_networks_may_share_a_frozen_base():
         np.testing.assert_array_equal(a, b)
     heads = [network.layers[-1].get_weights()[0] for network in networks]
     assert np.abs(heads[0] - heads[1]).max() > 0
+
+
+class Ragged(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.scale = keras.layers.Dense(1)
+
+    def call(self, x):
+        scaled = self.scale(x.flat_values[:, None])
+        return x.with_flat_values(scaled[:, 0])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_ragged_outputs_are_refused(count):
+    trainer = keras_graft.GraftTrainer([Ragged() for _ in range(count)], None)
+    trainer.compile("sgd", lambda y, y_pred: 0.0)
+    x = tf.ragged.constant([[1.0], [2.0, 3.0]])
+    with pytest.raises(ValueError, match="RaggedTensor.*to_tensor"):
+        trainer.fit(x, x, verbose=0)
