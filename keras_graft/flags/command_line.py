@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from absl import flags as absl_flags
 
 from keras_graft.checks.output_files import check_output_file
-from keras_graft.flags import definitions
 from keras_graft.flags import flagfiles
 from keras_graft.flags import value_types
 from keras_graft.flags.contradictions import refuse_contradictions
@@ -260,25 +259,3 @@ def refusal(name: str, value: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def table() -> str:
-    """Returns the Markdown table of all flags, for docs/command_line.md."""
-    lines = []
-    for group, specs in definitions.GROUPS.items():
-        lines += [
-            f"**{group}**",
-            "",
-            "| flag | default | allowed | meaning |",
-            "| --- | --- | --- | --- |",
-        ]
-        for spec in specs:
-            switch = spec.parser is None
-            name = f"--[no]{spec.name}" if switch else f"--{spec.name}"
-            default = "not set" if spec.default is None else f"{spec.default}"
-            if switch and spec.default is not None:
-                default = f"--{'' if spec.default else 'no'}{spec.name}"
-            allowed = "a switch" if switch else spec.parser.syntactic_help
-            lines.append(f"| `{name}` | {default} | {allowed} | {spec.help} |")
-        lines.append("")
-    return "\n".join(lines)

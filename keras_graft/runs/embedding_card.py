@@ -9,7 +9,7 @@ from keras_graft.runs.model_card import dataset_name
 from keras_graft.runs.model_card import model_name
 from keras_graft.runs.model_card import plain
 from keras_graft.runs.model_card import quoted
-from keras_graft.runs.results import MEAN
+from keras_graft.runs.model_card import shipped_as
 from keras_graft.runs.retrieval_results import METRICS
 from keras_graft.runs.retrieval_results import RetrievalResults
 from keras_graft.runs.retrieval_results import shown
@@ -76,24 +76,12 @@ def _front_matter(results, judged):
 
 
 def _introduction(results, settings):
-    which = (
-        f"The mean of the weights of {results.num_networks} networks"
-        if results.selected == MEAN
-        else f"The best of {results.num_networks} networks"
-        if results.num_networks > 1
-        else "One network"
-    )
-    taught = "with" if settings.mutual_weight else "without"
-    together = (
-        f" that were trained together, {taught} mutual distillation"
-        if results.num_networks > 1
-        else ""
-    )
     return (
-        f"{which}{together}: an ordinary Keras model that gives an image an "
-        f"embedding of {results.output['size']} numbers, made by keras_graft "
-        f"{__version__}. Images of one identity are to be near each other, "
-        "also of identities that it was not trained on. It names nobody."
+        f"{shipped_as(results, settings)}: an ordinary Keras model that gives "
+        f"an image an embedding of {results.output['size']} numbers, made by "
+        f"keras_graft {__version__}. Images of one identity are to be near "
+        "each other, also of identities that it was not trained on. It names "
+        "nobody."
     )
 
 

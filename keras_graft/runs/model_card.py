@@ -120,7 +120,8 @@ def _front_matter(results, dataset):
     )
 
 
-def _introduction(results, settings):
+def shipped_as(results: Any, settings: Any) -> str:
+    """Which network ships, and how it was trained, as a subject."""
     which = (
         f"The mean of the weights of {results.num_networks} networks"
         if results.selected == MEAN
@@ -128,14 +129,15 @@ def _introduction(results, settings):
         if results.num_networks > 1
         else "One network"
     )
+    if results.num_networks == 1:
+        return which
     taught = "with" if settings.mutual_weight else "without"
-    together = (
-        f" that were trained together, {taught} mutual distillation"
-        if results.num_networks > 1
-        else ""
-    )
+    return f"{which} that were trained together, {taught} mutual distillation"
+
+
+def _introduction(results, settings):
     return (
-        f"{which}{together}: an ordinary Keras model for "
+        f"{shipped_as(results, settings)}: an ordinary Keras model for "
         f"{results.output['classes']} classes, made by keras_graft "
         f"{__version__}."
     )
