@@ -223,7 +223,8 @@ def erase(images: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
     """Fills a box with noise in some of the images (arXiv 1708.04896).
 
     The box has 0.02 to 0.33 of the image's area and an aspect ratio of 0.3 to
-    3.3, all uniform; each image has one of its own.
+    3.3, all uniform; each image has one of its own. Keras' `RandomErasing`
+    draws height and width apart, and half of its noise is black.
 
     Args:
         images: float32, shape [batch, height, width, channels], pixels 0 to
