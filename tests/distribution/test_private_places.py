@@ -22,9 +22,12 @@ TABLE = "distribution/keras_gaps.py"
 NOT_PRIVATE = {"_replace", "_asdict", "_exit", "_fields"}
 
 
+@functools.cache
 def trees():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
+    return [
+        (path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text()))
+        for path in sorted(PACKAGE.rglob("*.py"))
+    ]
 
 
 def own_names():
@@ -41,13 +44,16 @@ def own_names():
     return names
 
 
+@functools.cache
 def uses(tree):
     """Attributes, texts and keywords of a file: how a place can be named."""
+    found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            yield node.attr
+            found.add(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+            found.add(node.value)
+    return found
 
 
 def test_every_private_attribute_is_in_the_table():

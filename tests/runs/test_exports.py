@@ -153,6 +153,7 @@ def run(tmp_path_factory):
     return folder, arguments
 
 
+@pytest.mark.slow
 def test_finished_run_is_exported_later_and_again(run, capsys):
     folder, arguments = run
     before = json.loads((folder / "results.json").read_text())

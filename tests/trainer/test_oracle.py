@@ -62,12 +62,30 @@ ACCELERATED = (
     "loss with a state",
     "averages, float16",
 )
+# What has most to do with how a trainer takes a batch apart.
+QUICK = (
+    "sparse matrix",
+    "class_weight",
+    "weights of pixels",
+    "weights by head",
+    "loss with a state for a head",
+    "metric of a layer",
+    "optional input",
+    "several optimizers, float16",
+    "two steps at once",
+    "eager",
+)
 
 
 @pytest.mark.parametrize(
     "name, accelerate",
     [
-        *((name, False) for name in COMBINATIONS),
+        *(
+            pytest.param(
+                name, False, marks=() if name in QUICK else pytest.mark.slow
+            )
+            for name in COMBINATIONS
+        ),
         *((name, True) for name in ACCELERATED),
     ],
 )
