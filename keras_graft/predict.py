@@ -10,6 +10,12 @@ square the middle is taken. Of folders every image is read, in the folders below
 them too.
 """
 
+from keras_graft.runs import signals
+
+if __name__ == "__main__":
+    # What follows takes a while.
+    signals.leave_without_traceback()
+
 import argparse
 import csv
 import itertools
@@ -22,10 +28,13 @@ from typing import NamedTuple
 
 from keras_graft.checks import packages
 from keras_graft.checks.members import check_member
+from keras_graft.checks.output_files import check_output_file
 from keras_graft.checks.plain_files import read_plain
 from keras_graft.data.image_names import is_hidden
 from keras_graft.data.image_names import is_image_name
 from keras_graft.data.names import RESIZES
+from keras_graft.runs.strategy import import_tensorflow_quietly
+from keras_graft.runs.streams import keep_streams
 from keras_graft.structure.printable import printable
 
 _BATCH = 32
@@ -80,7 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--top", type=int, default=1, help="classes to show for an image"
     )
     parser.add_argument(
-        "--csv", help="file for the probability of every class of every image"
+        "--csv",
+        help="file .csv for the probability of every class of every image",
     )
     try:
         parsed = parser.parse_args(arguments)
@@ -108,6 +118,11 @@ def _predict(parsed):
         )
     if parsed.top < 1:
         raise _Refusal(f"--top={parsed.top} must be 1 or more.")
+    try:
+        # Who takes it for a switch would lose the photograph behind it.
+        check_output_file("csv", parsed.csv, (".csv",))
+    except ValueError as error:
+        raise _Refusal(f"{error}") from error
     network = _load(file)
     names = classes.names or [str(k) for k in range(network.num_classes)]
     if len(names) != network.num_classes:
@@ -178,8 +193,7 @@ def _load(file):
             f"There is no file {file}. Name a run directory with a "
             "shipped.keras, or a .keras file."
         )
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow_quietly()
     import keras
 
     try:
@@ -308,7 +322,8 @@ def _write(rows, names, table):
             code = _tell(path, found)
             continue
         name = names[found.argmax()]
-        table.writerow([path, name, *(f"{share:.6f}" for share in found)])
+        shares = [f"{share:.6f}" for share in found]
+        table.writerow([printable(str(path)), name, *shares])
     return code
 
 
@@ -318,4 +333,5 @@ def _tell(path, error):
 
 
 if __name__ == "__main__":
+    keep_streams()
     sys.exit(main())

@@ -80,6 +80,27 @@ def test_csv_has_every_class_of_every_image(run, tmp_path):
         assert NAMES[int(np.argmax(shares))] == row["class"]
 
 
+def test_a_photograph_is_never_the_table(run, capsys):
+    photograph = run / "images" / "a.png"
+    before = photograph.read_bytes()
+    assert main([str(run), "--csv", str(photograph), str(run / "images")]) == 1
+    assert "--csv must end with .csv" in capsys.readouterr().err
+    assert photograph.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Names are Unicode there.")
+def test_a_name_that_is_no_text_is_in_the_table_escaped(run, tmp_path):
+    name = os.path.join(os.fsencode(tmp_path), b"\xff.png")
+    try:
+        with open(name, "wb") as file:
+            file.write((run / "images" / "a.png").read_bytes())
+    except OSError:
+        pytest.skip("This file system takes no such name.")
+    table = tmp_path / "all.csv"
+    assert main([str(run), os.fsdecode(name), f"--csv={table}"]) == 0
+    assert r"\udcff.png,dark" in table.read_text("utf-8")
+
+
 def test_a_bad_image_is_named_and_the_others_are_told(run, tmp_path, capsys):
     (tmp_path / "text.jpg").write_text("no image")
     write_image(tmp_path / "good.png")

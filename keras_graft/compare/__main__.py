@@ -13,6 +13,12 @@ chooses arms, seeds and epochs that fit into two hours, and says in the end
 what to use on these images.
 """
 
+from keras_graft.runs import signals
+
+if __name__ == "__main__":
+    # What follows takes a while.
+    signals.leave_without_traceback()
+
 import pathlib
 import sys
 import time

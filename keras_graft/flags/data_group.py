@@ -65,7 +65,8 @@ DATA = (
     Spec(
         "image_size",
         None,
-        Integer(8),
+        # A larger one does not fit into the memory of a few threads.
+        Integer(8, 8192),
         "Pixels at a side that the images of folder:PATH and tfds:NAME are "
         "brought to. Not set: the median of their shorter sides, 224 at most.",
     ),

@@ -54,17 +54,18 @@ class Number(absl_flags.ArgumentParser):
 class Integer(absl_flags.ArgumentParser):
     """An integer in a closed range."""
 
-    def __init__(self, low: int):
+    def __init__(self, low: int, high: int = _INT32_MAX):
         super().__init__()
         self._low = low
-        self.syntactic_help = f"an integer in [{low}, {_INT32_MAX}]"
+        self._high = high
+        self.syntactic_help = f"an integer in [{low}, {high}]"
 
     def parse(self, argument: str | int) -> int:
         try:
             value = int(argument)
         except ValueError:
             value = self._low - 1
-        if not self._low <= value <= _INT32_MAX:
+        if not self._low <= value <= self._high:
             raise ValueError(f"it must be {self.syntactic_help}")
         return value
 

@@ -185,7 +185,9 @@ class GraftCallback(keras.callbacks.Callback):
         except NothingToGraftError as error:
             if self._config["strict"]:
                 raise
-            self._say([f"{error}\nTraining goes on without grafts."])
+            self._say(
+                [f"{error}\nTraining goes on without grafts while that is so."]
+            )
             return False
         self._say(notes)
         return True

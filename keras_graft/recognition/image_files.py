@@ -86,6 +86,7 @@ class Problems:
             lines += [f"  {file}" for file in files[:_NAMED]]
             if len(files) > _NAMED:
                 lines.append(f"  and {len(files) - _NAMED} more")
+        lines.append("Mend these files, or take them out of the folder.")
         raise ValueError("\n".join(lines))
 
 

@@ -70,13 +70,14 @@ def hold_out(
         )
     identities, able = np.unique(ids), found_again(ids, cameras)
     count = round(fraction * len(identities))
-    if not 2 <= count <= min(len(able), len(identities) - 2):
+    most = min(len(able), len(identities) - 2)
+    if not 2 <= count <= most:
+        allowed = f"from 2 to {most}" if most >= 2 else "2 or more, and cannot"
         raise ValueError(
             f"fraction={fraction} of {len(identities)} identities "
-            f"is {count}. It must be from 2 to "
-            f"{min(len(able), len(identities) - 2)}: those with images by two "
+            f"is {count}. It must be {allowed}: those with images by two "
             "cameras can be held out, and two must be left to train on. 0 "
-            "holds out none."
+            "holds out none (--validation_fraction=0)."
         )
     rng = np.random.default_rng([seed, _IDENTITIES])
     return np.isin(ids, rng.permutation(able)[:count])

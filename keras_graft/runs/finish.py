@@ -60,6 +60,8 @@ def finish(
     if about is not None:
         write_atomically(directory.classes, json.dumps(about, indent=2) + "\n")
     found = task.exported(found, directory)
+    # Where Python collects garbage, what a signal raises is lost.
+    job.signals.check()
     for path in left_over(task.settings.export, directory):
         print(
             f"{path.name} is from an earlier end of this run, and left as it "

@@ -30,7 +30,7 @@ SHIPS_MEAN = (
     "What is shipped is the mean of all live networks' weights; none of them "
     "was chosen."
 )
-STOPPED = "Stopped after {} epochs: the validation {} had not risen for {}."
+STOPPED = "Stopped after {} epochs: the {} had not risen for {}."
 _NO_BEST = "No accuracy of network_{} is a number, so that best_epoch is null."
 # Stands for the name of the shipped network.
 MEAN = "mean"
@@ -204,7 +204,11 @@ def run_results(settings: Any, splits: Any, measured: Measured) -> RunResults:
     if done < settings.epochs:
         notes = [
             *notes,
-            STOPPED.format(done, "accuracy", settings.early_stopping),
+            STOPPED.format(
+                done,
+                f"{'validation' if validated else 'test'} accuracy",
+                settings.early_stopping,
+            ),
         ]
     ships_mean = measured.mean_logs is not None
     if ships_mean:

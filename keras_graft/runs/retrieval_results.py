@@ -128,7 +128,13 @@ def run_results(
     if best is None:
         notes = [*notes, _NO_BEST.format(selected)]
     if done < settings.epochs:
-        notes = [*notes, STOPPED.format(done, "mAP", settings.early_stopping)]
+        held = "held-out" if settings.validation_fraction else "judged"
+        notes = [
+            *notes,
+            STOPPED.format(
+                done, f"mAP of the {held} identities", settings.early_stopping
+            ),
+        ]
     if ships_mean:
         notes = [SHIPS_MEAN, *notes]
     shipped = _of(measured.test_logs, f"network_{selected}_")
@@ -229,8 +235,8 @@ def introduction(results: RetrievalResults) -> list[str]:
         for name, values, one in rows
     )
     return [
-        f"<p>{results.selected} is shipped after {results.epochs} epochs "
-        f"({results.seconds:.0f} s) on {results.identities} identities. "
+        f"<p>{results.selected} is shipped after {results.trained_epochs} "
+        f"epochs ({results.seconds:.0f} s) on {results.identities} identities. "
         f"{html.escape(results.protocol)}</p>",
         f"<table><tr><th>network</th>{head}<th>invalid filters</th>"
         f"<th>status</th></tr>{cells}</table>",

@@ -61,8 +61,9 @@ def report_html(
     """
     parts = [
         f"<p>{_shipped(results)} is shipped: test accuracy "
-        f"<b>{results.test_accuracy:.4f}</b> after {results.epochs} epochs "
-        f"({results.seconds:.0f} s). {html.escape(results.protocol)}</p>",
+        f"<b>{results.test_accuracy:.4f}</b> after {results.trained_epochs} "
+        f"epochs ({results.seconds:.0f} s). "
+        f"{html.escape(results.protocol)}</p>",
         _table(results),
     ]
     style = ""

@@ -27,7 +27,9 @@ def test_run_ends_where_validation_no_longer_rises(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["epochs"] == 9
     assert results["trained_epochs"] == results["best_epoch"] + 3 < 9
-    assert "had not risen for 2" in results["protocol"]
+    assert "the validation accuracy had not risen for 2" in results["protocol"]
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert f"after {results['trained_epochs']} epochs" in page
     # Finished, and not to be trained on.
     assert launch_here(*arguments) == (0, "")
     again = json.loads((tmp_path / "results.json").read_text())
