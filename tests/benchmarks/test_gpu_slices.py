@@ -47,6 +47,14 @@ def test_command_line_of_each_slice_is_understood(tmp_path, name, small):
             assert settings.jit == ("--jit" in text)
 
 
+def lives(stat):
+    """Whether a process is there, and not only not waited for yet."""
+    try:
+        return stat.read_text().split()[2] not in "ZX"
+    except OSError:
+        return False
+
+
 def test_slice_that_takes_too_long_leaves_what_it_measured(tmp_path):
     path = tmp_path / "found.json"
     program = (
@@ -55,16 +63,16 @@ def test_slice_that_takes_too_long_leaves_what_it_measured(tmp_path):
         " stdin=subprocess.PIPE)\n"
         f"pathlib.Path({str(path)!r}).write_text(str(child.pid))\n"
         "print('measured', flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
-    began = time.monotonic()
     words = [sys.executable, "-c", program]
-    assert slices.run("slow", words, tmp_path, {}, 1) == slices.STOPPED
-    assert time.monotonic() - began < 20
+    assert slices.run("slow", words, tmp_path, {}, 3) == slices.STOPPED
     assert (tmp_path / "slow.txt").read_text() == "measured\n"
     child = pathlib.Path("/proc", path.read_text(), "stat")
-    # Gone, or dead and not yet waited for.
-    assert not child.exists() or child.read_text().split()[2] == "Z"
+    until = time.monotonic() + 30
+    while lives(child) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not lives(child)
 
 
 @pytest.mark.slow
